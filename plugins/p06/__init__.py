@@ -1,0 +1,1 @@
+"""p06: the warehouse of Project 06."""
