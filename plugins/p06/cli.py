@@ -1,0 +1,410 @@
+"""The command line: reads arguments, calls a use case, prints what came out. No rules live here."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from p06.errors import P06Error, Refused, UsageError, messages
+
+app = typer.Typer(
+    name="p06",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="The warehouse of Project 06: monthly extracts in, marts joined on the citizen ID out, nothing published "
+    "before the gates have passed.\n\nKho dữ liệu Đề án 06: trích xuất hằng tháng vào, kho chuyên đề nối theo số định "
+    "danh cá nhân ra, chỉ công bố sau khi qua cổng chất lượng.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+PeriodArgument = Annotated[str, typer.Argument(metavar="PERIOD", help="A month, YYYY-MM.")]
+
+
+def main() -> None:
+    """Entry point: errors become one message with a code and the next step, never a traceback without --debug."""
+    debug = "--debug" in sys.argv
+    if debug:
+        sys.argv.remove("--debug")
+    try:
+        app()
+    except P06Error as error:
+        if debug:
+            raise
+        _tell(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if debug:
+            raise
+        print(f"P06-INTERNAL {type(error).__module__}.{type(error).__name__}", file=sys.stderr)
+        print("  next: run the same command with --debug and report what it prints", file=sys.stderr)
+        sys.exit(1)
+
+
+def _tell(error: P06Error) -> None:
+    print(f"{error}", file=sys.stderr)
+    print(f"  {error.what('vi')}", file=sys.stderr)
+    for mismatch in error.mismatches if isinstance(error, Refused) else ():
+        print(f"  - {mismatch}", file=sys.stderr)
+    if error.next_step():
+        print(f"  next: {error.next_step()}", file=sys.stderr)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table on a terminal, tab-separated lines otherwise."""
+    rows = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        print("\t".join(columns))
+        for row in rows:
+            print("\t".join(row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _reporter() -> Callable[[str], None]:
+    """Progress: a plain line each."""
+    return lambda text: print(text, file=sys.stderr, flush=True)
+
+
+def _exit(code: int) -> NoReturn:
+    raise typer.Exit(code)
+
+
+@app.command(epilog="Example: p06 demo --exit")
+def demo(
+    citizens: Annotated[int, typer.Option(help="How many synthetic citizens.")] = 20_000,
+    all_sources: Annotated[bool, typer.Option("--all", help="Every contract, not only those due.")] = False,
+    periods: Annotated[str, typer.Option(help="Months, A..B.")] = "2024-01..2024-03",
+    leave: Annotated[bool, typer.Option("--exit", help="Stop everything at the end instead of staying up.")] = False,
+) -> None:
+    """The main job on this machine: synthetic deliveries, Airflow loads and releases them, and what came out."""
+    from p06.demo import run
+    from p06.period import parse_range
+
+    _exit(run(citizens, parse_range(periods), leave, all_sources=all_sources))
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    epilog="Example: p06 test -k scanner",
+)
+def test(
+    context: typer.Context,
+    long: Annotated[bool, typer.Option("--long", help="The long proofs instead, resumable.")] = False,
+) -> None:
+    """The whole test suite, bringing up what it needs; arguments go to pytest."""
+    from p06.settings import settings
+
+    os.chdir(settings().root)
+    marker = ["-m", "long"] if long else ["-m", "not long"]
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", *marker, *context.args])
+
+
+@app.command(epilog="Example: p06 up")
+def up() -> None:
+    """Start the local stack: database and Airflow."""
+    from p06 import stack
+
+    stack.up(_reporter())
+    _show_status(stack.status())
+
+
+@app.command(epilog="Example: p06 down")
+def down() -> None:
+    """Stop what `up` started."""
+    from p06 import stack
+
+    stack.down(_reporter())
+
+
+@app.command(epilog="Example: p06 status --json")
+def status(as_json: Json = False) -> None:
+    """What runs, and where."""
+    from p06 import stack
+
+    found = stack.status()
+    if as_json:
+        _print_json(found)
+    else:
+        _show_status(found)
+
+
+def _show_status(found: dict[str, Any]) -> None:
+    _table("Stack", ("what", "state"), _flatten(found))
+
+
+def _flatten(value: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for name, inner in value.items():
+        if isinstance(inner, dict):
+            yield from _flatten(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", inner
+
+
+@app.command(epilog="Example: p06 doctor")
+def doctor(as_json: Json = False) -> None:
+    """Check the machine and the configuration; each finding with its mend."""
+    from p06.doctor import examine
+
+    findings = examine()
+    if as_json:
+        _print_json([finding.__dict__ for finding in findings])
+    else:
+        _table("Doctor", ("check", "state", "found", "mend"), [(f.check, f.state, f.found, f.mend) for f in findings])
+    _exit(1 if any(finding.state == "bad" for finding in findings) else 0)
+
+
+@app.command(epilog="Example: p06 synth --out country --citizens 20000 --periods 2024-01..2024-03 --seed 7")
+def synth(
+    out: Annotated[Path, typer.Option(help="Folder to write landing/ and truth/ into.")],
+    citizens: Annotated[int, typer.Option(help="How many citizens live there in the first month.", min=1)] = 20_000,
+    periods: Annotated[str, typer.Option(help="Months, A..B.")] = "2024-01..2024-03",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same country.")] = 7,
+    defects: Annotated[str, typer.Option(help="none, usual or heavy.")] = "usual",
+) -> None:
+    """Deliveries as ministries send them, of people who do not exist, and the truth beside them."""
+    from p06 import synth as country
+    from p06.period import parse_range
+
+    country.generate(out, citizens, parse_range(periods), seed, defects, _reporter())
+    print(f"landing {out / 'landing'}\ntruth   {out / 'truth'}")
+
+
+@app.command(epilog="Example: p06 load health_visit 2024-02")
+def load(
+    source: Annotated[str | None, typer.Argument(help="A source; all by default.")] = None,
+    period: Annotated[str | None, typer.Argument(help="A month, YYYY-MM; all by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Verify, stage, quarantine, gate and accept what is pending in landing."""
+    from p06 import contract
+    from p06 import load as loading
+    from p06.period import Period
+
+    if source is not None:
+        contract.load(source)
+    results = loading.load(source, Period.parse(period) if period else None, _reporter())
+    if as_json:
+        _print_json([result.as_dict() for result in results])
+    elif not results:
+        print("nothing is pending in landing", file=sys.stderr)
+    else:
+        _table(
+            "Loaded",
+            ("source", "period", "revision", "outcome", "received", "duplicates", "quarantined", "staged"),
+            [
+                (r.source, r.period, r.revision, r.outcome, r.received, r.duplicates, r.quarantined, r.staged)
+                for r in results
+            ],
+        )
+    for result in results:
+        if result.error is not None:
+            _tell(result.error)
+    _exit(loading.exit_code(results))
+
+
+@app.command(epilog="Example: p06 plan")
+def plan(as_json: Json = False) -> None:
+    """The periods that are not up to date, and why; nothing when all are."""
+    from p06 import database
+    from p06 import plan as planning
+
+    with database.connect("publisher", autocommit=True) as connection:
+        entries = planning.plan(connection)
+    if as_json:
+        _print_json(
+            [
+                {"period": str(e.period), "state": e.state, "reasons": e.reasons, "missing": e.missing}
+                for e in entries
+            ]
+        )
+        return
+    for entry in entries:
+        print(f"{entry.period}  {entry.state}  {'; '.join(entry.reasons)}")
+        for name in entry.missing:
+            print(f"         not received: {name}")
+
+
+@app.command(epilog="Example: p06 release 2024-02")
+def release(
+    periods: Annotated[list[str] | None, typer.Argument(metavar="[PERIOD …]", help="Months; all stale by default.")] = None,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build again what the models' change made outdated.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Build, gate and publish stale periods, oldest first."""
+    from p06 import release as releasing
+    from p06.period import Period
+
+    named = [Period.parse(text) for text in periods or []]
+    results = releasing.release(named, rebuild, _reporter())
+    if as_json:
+        _print_json(
+            [
+                {"period": str(r.period), "outcome": r.outcome, "release": r.release_id, "detail": r.detail}
+                for r in results
+            ]
+        )
+    else:
+        for result in results:
+            print(f"{result.period}  {result.outcome}  {result.release_id or '; '.join(result.detail)}".rstrip())
+    for result in results:
+        if result.error is not None and (named or result.outcome in ("failed", "blocked")):
+            _tell(result.error)
+    _exit(releasing.exit_code(results, bool(named)))
+
+
+@app.command(epilog="Example: p06 rollback 2024-02 --why 'wrong fees'")
+def rollback(
+    period: PeriodArgument,
+    to: Annotated[str | None, typer.Option(help="The release to go back to; the one before by default.")] = None,
+    why: Annotated[str | None, typer.Option(help="Kept in the ledger.")] = None,
+) -> None:
+    """Undo a release at once; the period stays so until its inputs change or it is named in `release`."""
+    from p06 import release as releasing
+    from p06.period import Period
+
+    moved = releasing.rollback(Period.parse(period), to, why)
+    print(f"{moved.period}: readers see {moved.to_release} instead of {moved.from_release}")
+    if not moved.register_moved:
+        print("the register's history (dim_citizen) stayed as it is: this release was not the last to move it")
+
+
+@app.command(epilog="Example: p06 releases 2024-02")
+def releases(period: Annotated[str | None, typer.Argument(metavar="[PERIOD]")] = None, as_json: Json = False) -> None:
+    """Every release, which is current, which are kept."""
+    from p06 import database, publish
+    from p06.period import Period
+
+    with database.connect("publisher", autocommit=True) as connection:
+        found = publish.releases(connection, Period.parse(period) if period else None)
+    if as_json:
+        _print_json([{**r.__dict__, "period": str(r.period)} for r in found])
+        return
+    _table(
+        "Releases",
+        ("release", "period", "build", "published", "gate", "current", "kept"),
+        [
+            (
+                r.release_id, r.period, r.build_id, r.published_at.isoformat(timespec="seconds"), r.gate,
+                "current" if r.current else "", "kept" if r.kept else "dropped",
+            )
+            for r in found
+        ],
+    )  # fmt: skip
+
+
+@app.command(epilog="Example: p06 backfill 2023-01..2023-12 --source health_visit --reason 'late corrections'")
+def backfill(
+    periods: Annotated[str, typer.Argument(metavar="A..B", help="Months.")],
+    source: Annotated[str | None, typer.Option(help="One source; all by default.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
+    reason: Annotated[str | None, typer.Option(help="Kept in the ledger.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Load months again through Airflow, then release each once."""
+    from p06 import backfill as backfilling
+    from p06.period import parse_range
+
+    done = backfilling.backfill(parse_range(periods), source, dry_run, reason, _reporter())
+    if as_json:
+        _print_json(done.as_dict())
+    else:
+        for line in done.lines():
+            print(line)
+    _exit(done.exit_code)
+
+
+@app.command(epilog="Example: p06 digest 2024-02")
+def digest(
+    period: Annotated[str | None, typer.Argument(metavar="[PERIOD]", help="A month; all by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """An order-free checksum and the row count of each mart."""
+    from p06 import database
+    from p06.digest import digest as compute
+    from p06.period import Period
+
+    with database.connect("admin", autocommit=True) as connection:
+        found = compute(connection, Period.parse(period) if period else None)
+    if as_json:
+        _print_json({d.mart: {"rows": d.rows, "checksum": d.checksum} for d in found})
+    else:
+        _table("Digest", ("mart", "rows", "checksum"), [(d.mart, d.rows, d.checksum) for d in found])
+
+
+@app.command(epilog="Example: psql \"$(p06 connect --role analyst --dsn)\"")
+def connect(
+    role: Annotated[str, typer.Option(help="admin, loader, builder, publisher, analyst, quality, steward, identified.")] = "analyst",
+    only_dsn: Annotated[bool, typer.Option("--dsn", help="Print the address alone.")] = False,
+) -> None:
+    """How to reach the marts."""
+    from p06 import database
+
+    address = database.dsn(role)
+    if only_dsn:
+        print(address)
+        return
+    from psycopg.conninfo import conninfo_to_dict
+
+    parts = conninfo_to_dict(address)
+    print(f"DSN       {address}")
+    print(f"psql      psql \"$(p06 connect --role {role} --dsn)\"")
+    print(f"BI tools  host {parts.get('host')}, port {parts.get('port', 5432)}, database {parts.get('dbname')}, user {parts.get('user')}")
+    print("Try       select * from marts.indicator where area_level = 'nation' order by indicator_code, period;")
+
+
+@app.command(epilog="Example: p06 explain key_conflict")
+def explain(code: Annotated[str, typer.Argument(help="A code like P06-LOAD-014, or a row's reason.")]) -> None:
+    """A code in words, in two languages, and what to do."""
+    known = messages()
+    if code not in known:
+        raise UsageError("P06-CLI-001", code=code if code.replace("_", "").replace("-", "").isalnum() else None)
+    text = known[code]
+    print(f"{code}\n  vi: {text['vi']}\n      {text.get('next_vi', '')}\n  en: {text['en']}\n      {text.get('next_en', '')}")
+
+
+@app.command("new-source", epilog="Example: p06 new-source civil_status_event --sector civil_status")
+def new_source(
+    name: Annotated[str, typer.Argument(help="The new source's name.")],
+    sector: Annotated[str, typer.Option(help="Its sector.")] = "public_services",
+) -> None:
+    """Write the three files of a new source: contract, staging model, suite."""
+    from p06.newsource import write
+
+    for path in write(name, sector):
+        print(path)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    epilog="Example: p06 airflow dags list",
+)
+def airflow(context: typer.Context) -> None:
+    """Airflow's own command line, pointed at this warehouse's Airflow."""
+    from p06 import stack
+
+    os.execve(sys.executable, [sys.executable, "-m", "airflow", *context.args], stack.environment())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""The pointer: what readers see. Publishing and rolling back are each one transaction of row changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+
+from p06 import fault
+from p06.errors import P06Error, UsageError
+from p06.period import Period
+from p06.plan import Ledger
+
+KEPT = 3
+
+
+@dataclass(frozen=True)
+class Release:
+    """One published state of one period."""
+
+    release_id: str
+    period: Period
+    build_id: int
+    published_at: datetime
+    gate: str
+    approved_by: str | None
+    current: bool
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """What a rollback moved."""
+
+    period: Period
+    from_release: str
+    to_release: str
+    register_moved: bool
+
+
+def publish(connection: psycopg.Connection[Any], build_id: int, who: str, why: str | None = None) -> str:
+    """Point readers at a build that passed its gate; returns the release id. Publishing it again changes nothing.
+
+    Raises P06Error P06-RELEASE-002 when the inputs changed since the build started, P06-RELEASE-003 when a newer
+    build was published or wrote the register's state, P06-RELEASE-004 when the build has not passed.
+    """
+    with connection.transaction():
+        connection.execute("set local lock_timeout = '10s'")
+        connection.execute("select state from control.register_state for update")
+        row = connection.execute(
+            "select period, fingerprint, model_hash, state, register_state_before, register_state_after,"
+            " exists (select 1 from quality.check_result c where c.build_id = b.build_id and not c.success"
+            " and c.severity = 'warn') from control.build b where build_id = %s for update",
+            (build_id,),
+        ).fetchone()
+        if row is None:
+            raise P06Error("P06-RELEASE-004", build=build_id)
+        first_day, fingerprint, model_hash, state, before, after, warned = row
+        period = Period.of(first_day)
+        if state == "published":
+            found = connection.execute("select release_id from control.release where build_id = %s", (build_id,))
+            return str(found.fetchone()[0])  # type: ignore[index]
+        if state != "passed":
+            raise P06Error("P06-RELEASE-004", build=build_id, state=state)
+        if Ledger(connection).inputs(period).fingerprint != fingerprint:
+            raise P06Error("P06-RELEASE-002", period=period, build=build_id)
+        _check_newest(connection, period, build_id, before, after)
+        fault.point("publish.checked")
+        number, previous = _next_number(connection, period)
+        release_id = f"{period}.{number}"
+        connection.execute(
+            "insert into control.release (release_id, period, number, build_id, fingerprint, model_hash, gate,"
+            " register_state_before, register_state_after) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            (
+                release_id, first_day, number, build_id, fingerprint, model_hash,
+                "warnings" if warned else "clean", before, after,
+            ),
+        )  # fmt: skip
+        connection.execute(
+            "insert into control.published (period, build_id, release_id) values (%s, %s, %s)"
+            " on conflict (period) do update set build_id = excluded.build_id, release_id = excluded.release_id",
+            (first_day, build_id, release_id),
+        )
+        connection.execute("update control.register_state set state = %s", (after,))
+        connection.execute(
+            "insert into build.indicator_edition select %s, i.* from build.indicator i"
+            " where i.period = %s and i.build_id = %s",
+            (release_id, first_day, build_id),
+        )
+        _event(connection, period, "publish", previous, release_id, who, why)
+        connection.execute("update control.build set state = 'published', ended_at = clock_timestamp() where build_id = %s", (build_id,))
+        connection.execute("delete from control.hold where period = %s", (first_day,))
+        fault.point("publish.written")
+    fault.point("publish.committed")
+    return release_id
+
+
+def rollback(
+    connection: psycopg.Connection[Any], period: Period, to: str | None, who: str, why: str | None, gate_key: str
+) -> Rollback:
+    """Point readers back at a kept release of the period (the one before the current by default) and hold it there.
+
+    Raises UsageError P06-RELEASE-005 when the period has no such release, P06-RELEASE-006 when it is no longer kept.
+    """
+    with connection.transaction():
+        connection.execute("set local lock_timeout = '10s'")
+        pointer = connection.execute("select state from control.register_state for update").fetchone()
+        known = [release for release in releases(connection, period)]
+        current = next((release for release in known if release.current), None)
+        if current is None:
+            raise UsageError("P06-RELEASE-005", period=period)
+        if to is None:
+            earlier = [r for r in known if r.kept and r.build_id < current.build_id]
+            target = max(earlier, key=lambda r: r.build_id, default=None)
+        else:
+            target = next((r for r in known if r.release_id == to), None)
+        if target is None:
+            raise UsageError("P06-RELEASE-005", period=period, release=to)
+        if not target.kept:
+            raise UsageError("P06-RELEASE-006", period=period, release=to)
+        before, after = connection.execute(  # type: ignore[misc]
+            "select register_state_before, register_state_after from control.release where release_id = %s",
+            (current.release_id,),
+        ).fetchone()
+        moves = after != before and pointer is not None and pointer[0] == after and target.build_id < current.build_id
+        fault.point("rollback.checked")
+        connection.execute(
+            "update control.published set build_id = %s, release_id = %s where period = %s and release_id = %s",
+            (target.build_id, target.release_id, period.first_day, current.release_id),
+        )
+        if moves:
+            connection.execute("update control.register_state set state = %s", (before,))
+        _event(connection, period, "rollback", current.release_id, target.release_id, who, why)
+        hold(connection, period, "rollback", Ledger(connection).inputs(period).fingerprint, gate_key, None, who, why)
+        fault.point("rollback.written")
+    return Rollback(period, current.release_id, target.release_id, moves)
+
+
+def hold(
+    connection: psycopg.Connection[Any],
+    period: Period,
+    kind: str,
+    fingerprint: str,
+    gate_key: str,
+    build_id: int | None,
+    who: str,
+    why: str | None,
+) -> None:
+    """Remember that the period must not be built again by itself with these inputs, suites and waivers."""
+    connection.execute(
+        "insert into control.hold (period, kind, fingerprint, gate_key, build_id, who, why)"
+        " values (%s, %s, %s, %s, %s, %s, %s) on conflict (period) do update set kind = excluded.kind,"
+        " fingerprint = excluded.fingerprint, gate_key = excluded.gate_key, build_id = excluded.build_id,"
+        " who = excluded.who, why = excluded.why, at = clock_timestamp()",
+        (period.first_day, kind, fingerprint, gate_key, build_id, who, why),
+    )
+
+
+def releases(connection: psycopg.Connection[Any], period: Period | None = None) -> list[Release]:
+    """Every release, by period and number."""
+    rows = connection.execute(
+        "select r.release_id, r.period, r.build_id, r.published_at, r.gate, r.approved_by, p.release_id is not null, r.kept"
+        " from control.release r left join control.published p using (release_id)"
+        " where %(period)s::date is null or r.period = %(period)s order by r.period, r.number",
+        {"period": period.first_day if period else None},
+    ).fetchall()
+    return [Release(row[0], Period.of(row[1]), *row[2:]) for row in rows]
+
+
+def newest_released(connection: psycopg.Connection[Any]) -> Period | None:
+    """The newest period readers see."""
+    row = connection.execute("select max(period) from control.published").fetchone()
+    return Period.of(row[0]) if row and row[0] else None
+
+
+def _check_newest(connection: psycopg.Connection[Any], period: Period, build_id: int, before: int, after: int) -> None:
+    """Readers never go back to an older build by publishing, and the register's state is the one this build wrote."""
+    row = connection.execute(
+        "select (select state from control.register_state),"
+        " exists (select 1 from control.published where period = %(period)s and build_id > %(build)s),"
+        " exists (select 1 from control.build where build_id > %(build)s and register_state_after >= %(after)s"
+        "  and register_state_after > register_state_before)",
+        {"period": period.first_day, "build": build_id, "after": after},
+    ).fetchone()
+    assert row is not None
+    pointer, newer_published, newer_wrote = row
+    if newer_published or pointer != before or (after > before and newer_wrote):
+        raise P06Error("P06-RELEASE-003", period=period, build=build_id)
+
+
+def _next_number(connection: psycopg.Connection[Any], period: Period) -> tuple[int, str | None]:
+    row = connection.execute(
+        "select (select coalesce(max(number), 0) + 1 from control.release where period = %(period)s),"
+        " (select release_id from control.published where period = %(period)s)",
+        {"period": period.first_day},
+    ).fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+def _event(
+    connection: psycopg.Connection[Any],
+    period: Period,
+    kind: str,
+    from_release: str | None,
+    to_release: str,
+    who: str,
+    why: str | None,
+) -> None:
+    connection.execute(
+        "insert into control.pointer_event (period, kind, from_release, to_release, who, why) values (%s, %s, %s, %s, %s, %s)",
+        (period.first_day, kind, from_release, to_release, who, why),
+    )

@@ -1,0 +1,320 @@
+"""The use case: build, gate and publish stale periods, oldest first; each step can be run again after a crash."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import psycopg
+
+from p06 import database, fault, publish
+from p06.build import BuildSpec
+from p06.errors import Busy, GateBlocked, NotReady, P06Error
+from p06.period import Period
+from p06.plan import Inputs, Ledger, plan
+
+_LOCK = 0x503038
+Report = Callable[[str], None]
+Outcome = Literal["published", "unchanged", "held", "not ready", "in backfill", "blocked", "failed"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one period."""
+
+    period: Period
+    outcome: Outcome
+    release_id: str | None = None
+    detail: tuple[str, ...] = ()
+    error: P06Error | None = None
+
+
+def release(
+    periods: Sequence[Period] = (), rebuild: bool = False, report: Report = lambda text: None, why: str | None = None
+) -> list[Result]:
+    """Build, gate and publish the stale periods among those named (all by default), oldest first.
+
+    A period that fails or is blocked never stops the others. Raises Busy P06-RELEASE-001 when another release runs.
+    """
+    results = []
+    with database.connect("publisher", autocommit=True) as connection:
+        entries = {entry.period: entry for entry in plan(connection)}
+        known = Ledger(connection).periods
+    wanted = sorted(set(periods)) or known
+    for period in wanted:
+        entry = entries.get(period)
+        if entry is None and not (rebuild and period in known):
+            if periods:
+                missing = period not in known
+                results.append(Result(period, "not ready" if missing else "unchanged", error=_not_ready(period) if missing else None))
+            continue
+        if entry is not None and not _wanted(entry.state, named=bool(periods), rebuild=rebuild):
+            if entry.state == "not ready":
+                results.append(Result(period, "not ready", detail=entry.missing, error=_not_ready(period, entry.missing)))
+            elif entry.state != "outdated" or periods:
+                outcome: Outcome = "unchanged" if entry.state == "outdated" else entry.state  # type: ignore[assignment]
+                results.append(Result(period, outcome, detail=entry.reasons))
+            continue
+        results.append(_one(period, report, why))
+    return results
+
+
+def exit_code(results: Sequence[Result], named: bool) -> int:
+    """1 outranks 3 outranks 5; an unready period counts only when it was named."""
+    outcomes = {result.outcome for result in results}
+    if "failed" in outcomes:
+        return 1
+    if "blocked" in outcomes:
+        return 3
+    return 5 if named and "not ready" in outcomes else 0
+
+
+def build(period: Period, report: Report = lambda text: None) -> int:
+    """Build every mart of the period next to what readers see; returns the build id.
+
+    Raises Busy P06-RELEASE-001, NotReady P06-RELEASE-007, P06Error P06-BUILD-… when dbt fails.
+    """
+    from p06 import build as dbt
+    from p06 import marts
+
+    with _alone():
+        marts.sync()
+        with database.connect("builder", autocommit=True) as connection:
+            _forget_dead_builds(connection)
+            spec = _start(connection, period)
+            fault.point("build.started")
+            try:
+                failed = dbt.build(spec, report)
+            except BaseException:
+                _finish(connection, spec.build_id, "failed")
+                raise
+            fault.point("build.built")
+            with connection.transaction():
+                for test in failed:
+                    _record_failed_test(connection, spec, test)
+                _finish(connection, spec.build_id, "built")
+        fault.point("build.recorded")
+        return spec.build_id
+
+
+def gate(build_id: int) -> str:
+    """Judge a build; returns pass or warnings. Raises GateBlocked P06-GATE-100 and holds the period when it is blocked."""
+    from p06 import gate as gates
+
+    with _alone(), database.connect("builder", autocommit=True) as connection:
+        row = connection.execute(
+            "select period, fingerprint, state from control.build where build_id = %s", (build_id,)
+        ).fetchone()
+        if row is None or row[2] not in ("built", "passed", "blocked"):
+            raise P06Error("P06-RELEASE-004", build=build_id, state=row and row[2])
+        period, fingerprint = Period.of(row[0]), row[1]
+        verdict = gates.judge_build(period, build_id)
+        fault.point("gate.judged")
+        broken = connection.execute(
+            'select distinct "check" from quality.check_result where build_id = %s and run = %s and not success'
+            " and severity = 'block' and waived_by is null order by 1",
+            (build_id, f"dbt:{build_id}"),
+        ).fetchall()
+        blocked = verdict.outcome == "blocked" or bool(broken)
+        with connection.transaction():
+            _finish(connection, build_id, "blocked" if blocked else "passed", gates.marts_key())
+            if blocked:
+                publish.hold(
+                    connection, period, "blocked", fingerprint, gates.marts_key(), build_id, _who(), "gate 2"
+                )
+        fault.point("gate.recorded")
+    if blocked:
+        checks = [f"{result.mart or result.source}.{result.check}" for result in verdict.results if result.blocks]
+        checks += [name for (name,) in broken]
+        raise GateBlocked("P06-GATE-100", period=period, build=build_id, checks=" ".join(checks))
+    return verdict.outcome
+
+
+def publish_build(build_id: int, why: str | None = None) -> str:
+    """Publish a build that passed; returns the release id."""
+    with _alone(), database.connect("publisher", autocommit=True) as connection:
+        return publish.publish(connection, build_id, _who(), why)
+
+
+def rollback(period: Period, to: str | None = None, why: str | None = None) -> publish.Rollback:
+    """Undo: readers see a kept release again at once, and nothing builds the period until its inputs change."""
+    from p06 import gate as gates
+
+    with _alone(), database.connect("publisher", autocommit=True) as connection:
+        return publish.rollback(connection, period, to, _who(), why, gates.marts_key())
+
+
+def clean(kept: int = publish.KEPT) -> list[str]:
+    """Drop the leaves of builds no reader can ask for any more; returns the names of the dropped tables.
+
+    Kept are, per period, the current release and the newest ``kept`` releases, the newest blocked build, and
+    whatever is running.
+    """
+    from p06 import marts
+
+    with _alone(), database.connect("builder", autocommit=True) as connection:
+        _forget_dead_builds(connection)
+        doomed = [build_id for (build_id,) in connection.execute(_DOOMED, {"kept": kept}).fetchall()]
+        dropped = marts.drop_builds(connection, doomed)
+        if doomed:
+            with database.connect("publisher") as publisher:
+                publisher.execute("update control.release set kept = false where build_id = any(%s)", (doomed,))
+                publisher.execute("update control.build set state = 'dropped' where build_id = any(%s)", (doomed,))
+        return dropped
+
+
+def _one(period: Period, report: Report, why: str | None) -> Result:
+    try:
+        report(f"{period} building")
+        build_id = build(period, report)
+        report(f"{period} gate")
+        outcome = gate(build_id)
+        release_id = publish_build(build_id, why)
+        report(f"{period} published as {release_id}" + (" with warnings" if outcome == "warnings" else ""))
+        return Result(period, "published", release_id)
+    except Busy:
+        raise
+    except GateBlocked as error:
+        return Result(period, "blocked", detail=(str(error),), error=error)
+    except P06Error as error:
+        return Result(period, "failed", detail=(str(error),), error=error)
+
+
+def _wanted(state: str, named: bool, rebuild: bool) -> bool:
+    if state == "outdated":
+        return rebuild
+    if state == "not ready":
+        return False
+    return state == "stale" or named
+
+
+def _not_ready(period: Period, missing: Sequence[str] = ()) -> NotReady:
+    return NotReady("P06-RELEASE-007", period=period, missing=" ".join(missing) or None)
+
+
+def _start(connection: psycopg.Connection[Any], period: Period) -> BuildSpec:
+    """Open a build: read its inputs and pin them in one transaction."""
+    from p06 import build as dbt
+
+    with connection.transaction():
+        connection.execute("set transaction isolation level repeatable read")
+        ledger = Ledger(connection)
+        missing = ledger.missing(period)
+        if missing or not any(ref.period <= period for ref in ledger.register):
+            raise _not_ready(period, missing)
+        inputs = ledger.inputs(period)
+        newest = publish.newest_released(connection)
+        horizon = max(period, newest) if newest else period
+        pointer = connection.execute("select state from control.register_state").fetchone()
+        assert pointer is not None
+        before = pointer[0]
+        after = before if _register_unchanged(connection, before, inputs, horizon) else before + 1
+        row = connection.execute(
+            "insert into control.build (period, fingerprint, inputs, model_hash, register_state_before,"
+            " register_state_after, host, pid) values (%s, %s, %s, %s, %s, %s, %s, %s) returning build_id",
+            (
+                period.first_day, inputs.fingerprint, json.dumps(inputs.content), dbt.model_hash(), before, after,
+                socket.gethostname(), os.getpid(),
+            ),
+        ).fetchone()  # fmt: skip
+        assert row is not None
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                "insert into control.build_extract (build_id, source, period, extract_id) values (%s, %s, %s, %s)",
+                [
+                    (row[0], ref.source, ref.period.first_day, ref.extract_id)
+                    for ref in (*inputs.extracts.values(), *inputs.register)
+                ],
+            )
+    return BuildSpec(
+        build_id=row[0],
+        period=period,
+        extracts=inputs.extracts,
+        register=inputs.register,
+        horizon=horizon,
+        state_before=before,
+        state_after=after,
+    )
+
+
+def _register_unchanged(connection: psycopg.Connection[Any], state: int, inputs: Inputs, horizon: Period) -> bool:
+    """Whether the visible register state already holds exactly these extracts up to the horizon."""
+    held = {
+        (part, Period.of(first_day), extract_id)
+        for part, first_day, extract_id in connection.execute(
+            "select part, period, extract_id from control.register_state_input where state = %s", (state,)
+        ).fetchall()
+    }
+    wanted = {("links", ref.period, ref.extract_id) for ref in inputs.register}
+    wanted |= {("rows", ref.period, ref.extract_id) for ref in inputs.register if ref.period <= horizon}
+    return held == wanted
+
+
+def _finish(connection: psycopg.Connection[Any], build_id: int, state: str, gate_key: str | None = None) -> None:
+    connection.execute(
+        "update control.build set state = %s, gate_key = coalesce(%s, gate_key), ended_at = clock_timestamp()"
+        " where build_id = %s and state not in ('published', 'dropped')",
+        (state, gate_key, build_id),
+    )
+
+
+def _forget_dead_builds(connection: psycopg.Connection[Any]) -> None:
+    """Under the lock nothing else builds: what is still called running belongs to a process that died."""
+    connection.execute(
+        "update control.build set state = 'failed', ended_at = clock_timestamp() where state = 'running'"
+    )
+
+
+def _record_failed_test(connection: psycopg.Connection[Any], spec: BuildSpec, test: Any) -> None:
+    connection.execute(
+        'insert into quality.check_result (period, mart, "check", dimension, severity, success, observed, threshold,'
+        " run, owner, build_id) values (%s, %s, %s, 'sach', 'block', false, %s, '0', %s, 'data engineering', %s)",
+        (spec.period.first_day, test.model, test.name, str(test.failures), f"dbt:{spec.build_id}", spec.build_id),
+    )
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One build, gate or pointer move at a time; a session lock, so that a killed process lets go of it."""
+    with database.connect("publisher", autocommit=True) as connection:
+        held = connection.execute("select pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
+        if held is None or not held[0]:
+            raise Busy("P06-RELEASE-001")
+        try:
+            yield
+        finally:
+            if not connection.closed and not connection.broken:
+                connection.execute("select pg_advisory_unlock(%s)", (_LOCK,))
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+_DOOMED = """
+with ranked as (
+    select r.build_id, row_number() over (partition by r.period order by r.number desc) as age
+    from control.release as r
+    where r.kept
+)
+select b.build_id
+from control.build as b
+left join ranked as r using (build_id)
+where b.state in ('failed', 'blocked', 'passed', 'built', 'published')
+    and not exists (select 1 from control.published as p where p.build_id = b.build_id)
+    and case
+        when b.state = 'published' then r.age > %(kept)s
+        when b.state = 'failed' then true
+        else exists (select 1 from control.build as n where n.period = b.period and n.build_id > b.build_id)
+    end
+order by 1
+"""
