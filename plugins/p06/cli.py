@@ -233,10 +233,7 @@ def plan(as_json: Json = False) -> None:
         entries = planning.plan(connection)
     if as_json:
         _print_json(
-            [
-                {"period": str(e.period), "state": e.state, "reasons": e.reasons, "missing": e.missing}
-                for e in entries
-            ]
+            [{"period": str(e.period), "state": e.state, "reasons": e.reasons, "missing": e.missing} for e in entries]
         )
         return
     for entry in entries:
@@ -247,8 +244,12 @@ def plan(as_json: Json = False) -> None:
 
 @app.command(epilog="Example: p06 release 2024-02")
 def release(
-    periods: Annotated[list[str] | None, typer.Argument(metavar="[PERIOD …]", help="Months; all stale by default.")] = None,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build again what the models' change made outdated.")] = False,
+    periods: Annotated[
+        list[str] | None, typer.Argument(metavar="[PERIOD …]", help="Months; all stale by default.")
+    ] = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Build again what the models' change made outdated.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Build, gate and publish stale periods, oldest first."""
@@ -352,9 +353,11 @@ def digest(
         _table("Digest", ("mart", "rows", "checksum"), [(d.mart, d.rows, d.checksum) for d in found])
 
 
-@app.command(epilog="Example: psql \"$(p06 connect --role analyst --dsn)\"")
+@app.command(epilog='Example: psql "$(p06 connect --role analyst --dsn)"')
 def connect(
-    role: Annotated[str, typer.Option(help="admin, loader, builder, publisher, analyst, quality, steward, identified.")] = "analyst",
+    role: Annotated[
+        str, typer.Option(help="admin, loader, builder, publisher, analyst, quality, steward, identified.")
+    ] = "analyst",
     only_dsn: Annotated[bool, typer.Option("--dsn", help="Print the address alone.")] = False,
 ) -> None:
     """How to reach the marts."""
@@ -368,8 +371,10 @@ def connect(
 
     parts = conninfo_to_dict(address)
     print(f"DSN       {address}")
-    print(f"psql      psql \"$(p06 connect --role {role} --dsn)\"")
-    print(f"BI tools  host {parts.get('host')}, port {parts.get('port', 5432)}, database {parts.get('dbname')}, user {parts.get('user')}")
+    print(f'psql      psql "$(p06 connect --role {role} --dsn)"')
+    print(
+        f"BI tools  host {parts.get('host')}, port {parts.get('port', 5432)}, database {parts.get('dbname')}, user {parts.get('user')}"
+    )
     print("Try       select * from marts.indicator where area_level = 'nation' order by indicator_code, period;")
 
 
@@ -378,9 +383,11 @@ def explain(code: Annotated[str, typer.Argument(help="A code like P06-LOAD-014, 
     """A code in words, in two languages, and what to do."""
     known = messages()
     if code not in known:
-        raise UsageError("P06-CLI-001", code=code if code.replace("_", "").replace("-", "").isalnum() else None)
+        raise UsageError("P06-CLI-001", given=code if code.replace("_", "").replace("-", "").isalnum() else None)
     text = known[code]
-    print(f"{code}\n  vi: {text['vi']}\n      {text.get('next_vi', '')}\n  en: {text['en']}\n      {text.get('next_en', '')}")
+    print(
+        f"{code}\n  vi: {text['vi']}\n      {text.get('next_vi', '')}\n  en: {text['en']}\n      {text.get('next_en', '')}"
+    )
 
 
 @app.command("new-source", epilog="Example: p06 new-source civil_status_event --sector civil_status")

@@ -44,7 +44,9 @@ def _machine() -> Iterator[Finding]:
     home = settings().home
     nearest = next(folder for folder in (home, *home.parents) if folder.exists())
     free = shutil.disk_usage(nearest).free
-    yield _finding("disk", free >= NEEDED_FREE, f"{free // 2**20} MB free", "free some space, or set P06_HOME elsewhere")
+    yield _finding(
+        "disk", free >= NEEDED_FREE, f"{free // 2**20} MB free", "free some space, or set P06_HOME elsewhere"
+    )
     yield _finding("home", os.access(nearest, os.W_OK), str(home), "set P06_HOME to a folder you may write to")
 
 
@@ -86,7 +88,10 @@ def _database() -> Iterator[Finding]:
                 assert row is not None
                 right = row[0] == f"p06_{role}" and not row[1]
                 yield _finding(
-                    f"role {role}", right, f"{row[0]} on {row[3]}, PostgreSQL {row[2]}", "the role must not be superuser"
+                    f"role {role}",
+                    right,
+                    f"{row[0]} on {row[3]}, PostgreSQL {row[2]}",
+                    "the role must not be superuser",
                 )
     except P06Error as error:
         yield Finding("database", "bad", str(error), error.next_step())

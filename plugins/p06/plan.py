@@ -88,7 +88,9 @@ class Ledger:
         extracts = {name: ref for name, ref in self.accepted.get(period, {}).items() if name != REGISTER}
         content = {
             "extracts": {name: self.marks[ref.extract_id] for name, ref in sorted(extracts.items())},
-            "register": [(str(ref.period), *self.marks[ref.extract_id]) for ref in self.register if ref.period <= period],
+            "register": [
+                (str(ref.period), *self.marks[ref.extract_id]) for ref in self.register if ref.period <= period
+            ],
             "joined_later": self._joined_later(period),
             "reference": {name: codelist.hash(name) for name in ("area", "area_change")},
         }
@@ -109,7 +111,9 @@ class Ledger:
         if self.register:
             held = {ref.period for ref in self.register}
             first = self.register[0].period
-            absent += [f"{REGISTER} {month}" for month in months(first, period) if month not in held and month != period]
+            absent += [
+                f"{REGISTER} {month}" for month in months(first, period) if month not in held and month != period
+            ]
         return tuple(absent)
 
     def _joined_later(self, period: Period) -> str:
@@ -203,7 +207,9 @@ def plan(connection: psycopg.Connection[Any], ledger: Ledger | None = None) -> l
         released = current.get(period)
         if released is not None and released[0] == inputs.fingerprint:
             if released[1] != model_hash:
-                reason = f"the models changed since release {released[3]}; `p06 release {period} --rebuild` builds it again"
+                reason = (
+                    f"the models changed since release {released[3]}; `p06 release {period} --rebuild` builds it again"
+                )
                 entries.append(Entry(period, "outdated", (reason,)))
             continue
         reasons = ("never released",) if released is None else tuple(_differences(released[2], inputs.content))

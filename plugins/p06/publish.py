@@ -90,7 +90,10 @@ def publish(connection: psycopg.Connection[Any], build_id: int, who: str, why: s
             (release_id, first_day, build_id),
         )
         _event(connection, period, "publish", previous, release_id, who, why)
-        connection.execute("update control.build set state = 'published', ended_at = clock_timestamp() where build_id = %s", (build_id,))
+        connection.execute(
+            "update control.build set state = 'published', ended_at = clock_timestamp() where build_id = %s",
+            (build_id,),
+        )
         connection.execute("delete from control.hold where period = %s", (first_day,))
         fault.point("publish.written")
     fault.point("publish.committed")

@@ -52,11 +52,17 @@ def release(
         if entry is None and not (rebuild and period in known):
             if periods:
                 missing = period not in known
-                results.append(Result(period, "not ready" if missing else "unchanged", error=_not_ready(period) if missing else None))
+                results.append(
+                    Result(
+                        period, "not ready" if missing else "unchanged", error=_not_ready(period) if missing else None
+                    )
+                )
             continue
         if entry is not None and not _wanted(entry.state, named=bool(periods), rebuild=rebuild):
             if entry.state == "not ready":
-                results.append(Result(period, "not ready", detail=entry.missing, error=_not_ready(period, entry.missing)))
+                results.append(
+                    Result(period, "not ready", detail=entry.missing, error=_not_ready(period, entry.missing))
+                )
             elif entry.state != "outdated" or periods:
                 outcome: Outcome = "unchanged" if entry.state == "outdated" else entry.state  # type: ignore[assignment]
                 results.append(Result(period, outcome, detail=entry.reasons))
@@ -125,9 +131,7 @@ def gate(build_id: int) -> str:
         with connection.transaction():
             _finish(connection, build_id, "blocked" if blocked else "passed", gates.marts_key())
             if blocked:
-                publish.hold(
-                    connection, period, "blocked", fingerprint, gates.marts_key(), build_id, _who(), "gate 2"
-                )
+                publish.hold(connection, period, "blocked", fingerprint, gates.marts_key(), build_id, _who(), "gate 2")
         fault.point("gate.recorded")
     if blocked:
         checks = [f"{result.mart or result.source}.{result.check}" for result in verdict.results if result.blocks]
@@ -171,11 +175,12 @@ def clean(kept: int = publish.KEPT) -> list[str]:
 
 def _one(period: Period, report: Report, why: str | None) -> Result:
     try:
-        report(f"{period} building")
-        build_id = build(period, report)
-        report(f"{period} gate")
-        outcome = gate(build_id)
-        release_id = publish_build(build_id, why)
+        with _alone():
+            report(f"{period} building")
+            build_id = build(period, report)
+            report(f"{period} gate")
+            outcome = gate(build_id)
+            release_id = publish_build(build_id, why)
         report(f"{period} published as {release_id}" + (" with warnings" if outcome == "warnings" else ""))
         return Result(period, "published", release_id)
     except Busy:
@@ -279,18 +284,28 @@ def _record_failed_test(connection: psycopg.Connection[Any], spec: BuildSpec, te
     )
 
 
+_holding = False
+
+
 @contextmanager
 def _alone() -> Iterator[None]:
-    """One build, gate or pointer move at a time; a session lock, so that a killed process lets go of it."""
+    """One build, gate or pointer move at a time; a session lock, so that a killed process lets go of it.
+
+    Entered again by whoever holds it, so that a period's build, gate and publication can run under one lock.
+    """
+    global _holding
+    if _holding:
+        yield
+        return
     with database.connect("publisher", autocommit=True) as connection:
         held = connection.execute("select pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
         if held is None or not held[0]:
             raise Busy("P06-RELEASE-001")
+        _holding = True
         try:
             yield
         finally:
-            if not connection.closed and not connection.broken:
-                connection.execute("select pg_advisory_unlock(%s)", (_LOCK,))
+            _holding = False
 
 
 def _who() -> str:

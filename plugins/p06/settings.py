@@ -22,7 +22,7 @@ class Settings:
     @property
     def dbt_project(self) -> Path:
         """The dbt project of the checkout."""
-        return self.root / "dbt_project"
+        return Path(os.environ.get("P06_DBT_PROJECT", self.root / "dbt_project"))
 
     @property
     def expectations(self) -> Path:

@@ -34,7 +34,7 @@ def bank_kyc(country: Country) -> Frame:
     person, account = person[there], account[there]
     place = below(seed, f"{SOURCE} institution", account, _BANKS + _WALLETS)
     wallet = place >= _BANKS
-    code = text.glue(text.labels(("NH", "TG"), wallet), text.fixed(np.where(wallet, place - _BANKS, place) + 1, 3))
+    code = text.glue(text.labels(("NH", "TG"), wallet.astype(np.int64)), text.fixed(np.where(wallet, place - _BANKS, place) + 1, 3))
     lot = share(seed, f"{SOURCE} channel", account)
     channel = np.select([lot < 0.45, lot < 0.9], [0, 1], 2)
     due = share(seed, f"{SOURCE} verified", account) * 60 - 24  # the month in which the check is done

@@ -86,7 +86,7 @@ def write(folder: Path, contract: Contract, period: Period, revision: int, frame
     size = len(frame)
     header = ",".join(column.physical_name for column in contract.columns).encode()
     parts = shape.parts if size >= _SMALL else 1
-    edges = np.linspace(0, size, parts + 1).astype(int)
+    edges = [size * part // parts for part in range(parts + 1)]
     copies: dict[int, list[int]] = {}
     for at, (after, _) in enumerate(spoilt.copies):
         copies.setdefault(after, []).append(at)

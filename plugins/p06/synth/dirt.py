@@ -37,7 +37,7 @@ class Profile:
     cap: float
 
 
-PROFILES = {"none": Profile(0, 0, 0), "usual": Profile(0.0002, 1, 0.04), "heavy": Profile(0.002, 4, 0.2)}
+PROFILES = {"none": Profile(0, 0, 0), "usual": Profile(0.0002, 1, 0.03), "heavy": Profile(0.002, 4, 0.2)}
 
 _DAMAGED_COPIES = {EXACT_DUPLICATE: 2.0, KEY_CONFLICT: 0.5}  # times the rate of other row defects
 _REGISTER_HARMLESS = {"name_quoted": 0.002, "name_broken": 0.0003, "empty_quoted": 0.001}

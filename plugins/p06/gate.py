@@ -1,0 +1,530 @@
+"""The gates: an extract (gate 1) or a build (gate 2) judged by its suites through Great Expectations.
+
+Numbers are taken from the database in our own read-only session, one scan for all measures of a subject; Great
+Expectations decides on them and on the rows themselves. What crashes blocks, and nothing stored or said holds a value.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import psycopg
+from psycopg import sql
+
+from p06 import database, suite
+from p06.errors import P06Error
+from p06.period import Period
+from p06.suite import Check, Dimension, Kind, Severity, Suite
+
+if TYPE_CHECKING:
+    from p06.contract import Contract
+
+Outcome = Literal["pass", "warnings", "blocked"]
+
+# Counts and shares only: no value of any row is fetched or kept.
+RESULT_FORMAT = {
+    "result_format": "SUMMARY",
+    "partial_unexpected_count": 0,
+    "exclude_unexpected_values": True,
+    "include_unexpected_rows": False,
+}
+_EXACT = 10**8  # larger figures are shown with six digits, too few to be anybody's number
+_CLASS = re.compile(r"\((?:psycopg\.errors|psycopg2\.errors)\.(\w+)\)")
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The answer to one check. ``observed`` and ``threshold`` are figures in words, never values of people."""
+
+    source: str | None
+    mart: str | None
+    check: str
+    title_en: str
+    title_vi: str
+    dimension: Dimension
+    severity: Severity
+    success: bool
+    observed: str | None
+    threshold: str | None
+    owner: str
+    reason: str
+    waived_by: str | None = None
+
+    @property
+    def blocks(self) -> bool:
+        """Whether this alone stops the extract or the build."""
+        return not self.success and self.severity == "block" and self.waived_by is None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a gate decided, and every answer it rests on; ``run`` is the name they are stored under."""
+
+    outcome: Outcome
+    results: tuple[CheckResult, ...]
+    run: str = ""
+
+
+@dataclass(frozen=True)
+class _Answer:
+    success: bool
+    observed: str | None
+    figure: float | None = None  # what a waiver's count is compared with
+    crashed: bool = False
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """The rows one suite speaks of: a table of a schema, or a query."""
+
+    suite: Suite
+    places: Mapping[str, str]
+    table: tuple[str, str] | None = None
+    query: str | None = None
+    limits: Mapping[str, int | None] | None = None  # contract.min_rows, contract.max_rows
+
+
+def judge_extract(contract: Contract, extract_id: str) -> Verdict:
+    """Gate 1: one staged extract by itself, its manifest and its contract.
+
+    The extract must be committed. Answers are stored as ``extract:<id>`` (``#2``, ``#3`` … when judged again).
+    Raises P06Error P06-GATE-010 when there is no such extract; a suite that cannot be read blocks.
+    """
+    with database.connect("loader", autocommit=True) as connection:
+        row = connection.execute(
+            "select period, staging_table from control.extract where extract_id = %s and source = %s",
+            (extract_id, contract.source),
+        ).fetchone()
+        if row is None:
+            raise P06Error("P06-GATE-010", source=contract.source)
+        period, leaf = Period.of(row[0]), str(row[1]).rpartition(".")[2]
+        results = _results("source", contract.source, period)
+        if not results:
+            literal = sql.Literal(extract_id).as_string(connection)
+            as_of = period.as_of(contract.cut_off_day)
+            places = {
+                "rows": sql.Identifier("staging", leaf).as_string(connection),
+                "failed_rows": f"(select * from quality.failed_row where extract = {literal})",
+                "extract": f"({_EXTRACT.format(extract=literal, as_of=_day(as_of), first_day=_day(period.first_day))})",
+                "first_day": _day(period.first_day),
+                "as_of": _day(as_of),
+                "source": sql.Literal(contract.source).as_string(connection),
+            }
+            subject = _Subject(
+                suite.load_source(contract.source),
+                places,
+                table=("staging", leaf),
+                limits={"contract.min_rows": contract.min_rows, "contract.max_rows": contract.max_rows},
+            )
+            results = _judge(connection, "loader", [subject], period)
+        return _store(connection, f"extract:{extract_id}", period, results, extract_id=extract_id)
+
+
+def judge_build(period: Period, build_id: int, state: int | None = None) -> Verdict:
+    """Gate 2: every mart of one build, and the register state it will publish (default: the one its row names).
+
+    Answers are stored as ``build:<id>`` (``#2`` … when judged again). Raises P06Error P06-GATE-011 when the period
+    has no such build; a suite that cannot be read blocks.
+    """
+    with database.connect("builder", autocommit=True) as connection:
+        row = connection.execute(
+            "select register_state_after from control.build where build_id = %s and period = %s",
+            (build_id, period.first_day),
+        ).fetchone()
+        if row is None:
+            raise P06Error("P06-GATE-011", period=period)
+        published = dict(
+            connection.execute(
+                "select period, build_id from control.published where period = any(%s)",
+                ([period.first_day, period.shift(-1).first_day],),
+            ).fetchall()
+        )
+        results: list[CheckResult] = []
+        subjects = []
+        for mart in suite.marts():
+            broken = _results("mart", mart, period)
+            results += broken
+            if not broken:
+                subjects.append(_mart_subject(mart, period, build_id, row[0] if state is None else state, published))
+        if not subjects and not results:
+            results.append(_broken("mart", "marts", "suite", suite.SuiteError("P06-GATE-001")))
+        results += _judge(connection, "builder", subjects, period)
+        return _store(connection, f"build:{build_id}", period, results, build_id=build_id)
+
+
+def source_key(source: str) -> str:
+    """Hash of the suite and waivers that decide about a source; gate 1 is asked again when it changed."""
+    return suite.key("source", [source])
+
+
+def marts_key() -> str:
+    """Hash of the suites and waivers that decide about a build; a blocked build is tried again when it changed."""
+    return suite.key("mart", suite.marts())
+
+
+# The counts of one extract. `counted` leaves out rows quarantined only because the area list of their time is missing.
+_EXTRACT = """
+    select
+        e.received, e.duplicates, e.quarantined, e.staged, e.produced_at,
+        {first_day} as first_day, {as_of} as as_of,
+        (select sum((f ->> 'rows')::bigint) from jsonb_array_elements(e.manifest -> 'files') as f) as stated,
+        e.quarantined - (
+            select count(*) from (
+                select from quality.failed_row where extract = {extract}
+                group by file_no, line having bool_and(reason = 'area_list_missing')
+            ) as only_list
+        ) as counted
+    from control.extract as e where e.extract_id = {extract}
+"""
+
+
+def _day(day: date) -> str:
+    return f"date '{day.isoformat()}'"
+
+
+def _results(kind: Kind, name: str, period: Period) -> list[CheckResult]:
+    """One blocking answer when the suite or the waivers cannot be read, nothing otherwise."""
+    for check in ("suite", "waivers"):
+        try:
+            if check == "waivers":
+                suite.waivers()
+            elif kind == "source":
+                suite.load_source(name)
+            else:
+                suite.load_mart(name)
+        except suite.SuiteError as error:
+            return [_broken(kind, name, check, error)]
+    return []
+
+
+def _broken(kind: Kind, name: str, check: str, error: P06Error) -> CheckResult:
+    return CheckResult(
+        source=name if kind == "source" else None,
+        mart=name if kind == "mart" else None,
+        check=check,
+        title_en="The gate's own files can be read",
+        title_vi="Đọc được các tệp của cổng",
+        dimension="thong_nhat",
+        severity="block",
+        success=False,
+        observed=f"crash: {error.code}",
+        threshold=None,
+        owner="data-engineering",
+        reason=error.what(),
+    )
+
+
+def _mart_subject(mart: str, period: Period, build_id: int, state: int, published: Mapping[date, int]) -> _Subject:
+    """The rows of one mart of the build, and the other tables its checks may look at."""
+    asked = suite.load_mart(mart)
+
+    def rows(name: str, day: date, build: int | None) -> str:
+        table = sql.Identifier("build", name).as_string(None)
+        if build is None:
+            return f"select * from {table} where false"
+        return f"select * from {table} where period = {_day(day)} and build_id = {int(build)}"
+
+    visible = f"from_state <= {int(state)} and (to_state is null or to_state > {int(state)})"
+    people = f"select * from build.dim_citizen where {visible}"
+    query = rows(mart, period.first_day, build_id)
+    if mart == "dim_citizen":
+        # what the newest state changed: earlier states were judged when they were written
+        touched = f"select citizen_token from build.dim_citizen where from_state = {int(state)}"
+        query = f"{people} and citizen_token in ({touched})"
+    places = {
+        "rows": f"({query})",
+        "dim_citizen": f"({people})",
+        "first_day": _day(period.first_day),
+        "as_of": _day(period.as_of()),
+        "build_id": str(int(build_id)),
+        "state": str(int(state)),
+        "source": sql.Literal(asked.of_source).as_string(None),
+    }
+    for place in suite.places_of(asked.checks) - set(places):
+        when, dot, name = place.rpartition(".")
+        day = period.shift(-1).first_day if when == "previous" else period.first_day
+        build = published.get(day) if dot else build_id
+        places[place] = f"({rows(mart if name == 'rows' else name, day, build)})"
+    return _Subject(asked, places, query=query)
+
+
+def _judge(
+    connection: psycopg.Connection[Any], role: str, subjects: Sequence[_Subject], period: Period
+) -> list[CheckResult]:
+    """The answers of every subject, in the order of the suites."""
+    answers: list[dict[str, _Answer]] = []
+    try:
+        with _Expectations(role) as expectations:
+            answers.extend(_answers(connection, expectations, subject) for subject in subjects)
+        missing = _crash("no answer")
+    except Exception as error:  # whatever breaks a gate closes it
+        missing = _crash(_kind_of(error))
+    answers += [{}] * (len(subjects) - len(answers))
+    return [
+        _result(subject, check, given.get(check.id, missing), period)
+        for subject, given in zip(subjects, answers, strict=True)
+        for check in subject.suite.checks
+    ]
+
+
+def _answers(connection: psycopg.Connection[Any], expectations: _Expectations, subject: _Subject) -> dict[str, _Answer]:
+    checks = subject.suite.checks
+    numbers, answers = _numbers(connection, subject)
+    excused = {check.id for check in checks if numbers.get(_unless(check.id))}
+    asked = [check for check in checks if check.id not in answers]
+    try:
+        answers |= expectations.on_rows(subject, [check for check in asked if check.expectation])
+        answers |= expectations.on_numbers(subject, [check for check in asked if not check.expectation], numbers)
+    except Exception as error:  # whatever breaks a gate closes it
+        answers = {check.id: _crash(_kind_of(error)) for check in asked} | answers
+    for check in checks:
+        answer = answers.get(check.id)
+        if answer and not answer.success and not answer.crashed and check.id in excused:
+            answers[check.id] = replace(answer, success=True)
+    return answers
+
+
+def _unless(check: str) -> str:
+    return f"{check} unless"
+
+
+def _numbers(
+    connection: psycopg.Connection[Any], subject: _Subject
+) -> tuple[dict[str, Decimal | bool | None], dict[str, _Answer]]:
+    """Every number and condition the suite asks for: one scan of the rows, one look at the extract, one per query.
+
+    When one of them fails the others are asked alone, so that only the failing check crashes.
+    """
+    over_rows: dict[str, str] = {}
+    over_extract: dict[str, str] = {}
+    queries: dict[str, str] = {}
+    for check in subject.suite.checks:
+        if check.measure:
+            over_rows[check.id] = f"({check.measure})::numeric"
+        elif check.figure:
+            over_extract[check.id] = f"({check.figure})::numeric"
+        elif check.sql:
+            queries[check.id] = f"select ({check.sql})::numeric"
+        if check.unless:
+            (over_extract if check.figure else over_rows)[_unless(check.id)] = f"coalesce(({check.unless}), false)"
+    found: dict[str, Decimal | bool | None] = {}
+    crashed: dict[str, _Answer] = {}
+    for names, place in ((over_rows, "rows"), (over_extract, "extract")):
+        if names:
+            statement = f"select {', '.join(names.values())} from {{{place}}} as r"
+            try:
+                found |= dict(zip(names, _row(connection, subject, statement), strict=True))
+            except psycopg.Error:
+                queries |= {name: f"select {text} from {{{place}}} as r" for name, text in names.items()}
+    for name, text in queries.items():
+        try:
+            found[name] = _row(connection, subject, text)[0]
+        except psycopg.Error as error:
+            crashed[name.partition(" ")[0]] = _crash(_kind_of(error))
+    return found, crashed
+
+
+def _row(connection: psycopg.Connection[Any], subject: _Subject, statement: str) -> tuple[Any, ...]:
+    with connection.transaction():
+        connection.execute("set transaction read only")
+        row = connection.execute(suite.fill(statement, subject.places).encode()).fetchone()
+    return tuple(row or (None,))
+
+
+def _crash(kind: str) -> _Answer:
+    return _Answer(False, f"crash: {kind}", crashed=True)
+
+
+def _kind_of(error: BaseException) -> str:
+    """Class and SQLSTATE of an error; its text may hold values and is never shown."""
+    state = getattr(error, "sqlstate", None)
+    return f"{type(error).__name__} {state}" if state else type(error).__name__
+
+
+class _Expectations:
+    """One silent, ephemeral Great Expectations context on one read-only connection of a role."""
+
+    def __init__(self, role: str) -> None:
+        os.environ["GX_ANALYTICS_ENABLED"] = "false"
+        os.environ["TQDM_DISABLE"] = "1"
+        logging.getLogger("great_expectations").setLevel(logging.CRITICAL + 1)
+        import great_expectations
+
+        self._gx = great_expectations
+        context = great_expectations.get_context(mode="ephemeral")
+        context.variables.progress_bars = cast(Any, {"globally": False})
+        self._data = context.data_sources.add_sql(
+            "warehouse",
+            connection_string=database.sqlalchemy_url(role),
+            create_temp_table=False,
+            kwargs={"connect_args": {"options": "-c default_transaction_read_only=on -c timezone=UTC"}},
+        )
+
+    def __enter__(self) -> _Expectations:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._data.get_engine().dispose()
+
+    def on_rows(self, subject: _Subject, checks: Sequence[Check]) -> dict[str, _Answer]:
+        """Expectations asked of the rows themselves."""
+        name = f"rows of {subject.suite.name}"
+        if subject.table:
+            schema, table = subject.table
+            asset = self._data.add_table_asset(name, table_name=table, schema_name=schema)
+        else:
+            asset = self._data.add_query_asset(name, query=str(subject.query))
+        return self._ask(asset, {c.id: (str(c.expectation), dict(c.kwargs or {})) for c in checks})
+
+    def on_numbers(
+        self, subject: _Subject, checks: Sequence[Check], numbers: Mapping[str, Decimal | bool | None]
+    ) -> dict[str, _Answer]:
+        """Numbers already taken, each held against its limits as a one-row table."""
+        answers: dict[str, _Answer] = {}
+        asked: dict[str, tuple[str, dict[str, Any]]] = {}
+        columns = []
+        for check in checks:
+            low, high = _limits(subject, check)
+            number = numbers.get(check.id)
+            if number is None:
+                answers[check.id] = _Answer(check.if_null == "pass", "–")
+            elif low is None and high is None:
+                answers[check.id] = _Answer(True, _shown(number), float(number))
+            else:
+                columns.append(f"{sql.Literal(str(number)).as_string(None)}::numeric as {check.id}")
+                limits = {"column": check.id, "min_value": low, "max_value": high}
+                asked[check.id] = ("expect_column_max_to_be_between", limits)
+        if asked:
+            asset = self._data.add_query_asset(f"numbers of {subject.suite.name}", query=f"select {', '.join(columns)}")
+            answers |= self._ask(asset, asked)
+        return answers
+
+    def _ask(self, asset: Any, asked: Mapping[str, tuple[str, dict[str, Any]]]) -> dict[str, _Answer]:
+        if not asked:
+            return {}
+        expectations, answers = [], {}
+        for check, (kind, kwargs) in asked.items():
+            try:
+                made = getattr(self._gx.expectations, "".join(part.title() for part in kind.split("_")))
+                expectations.append(made(**kwargs, meta={"check": check}))
+            except Exception as error:  # kwargs the expectation does not take
+                answers[check] = _crash(type(error).__name__)
+        batch = asset.add_batch_definition("all").get_batch()
+        told = batch.validate(
+            self._gx.ExpectationSuite(name=asset.name, expectations=expectations), result_format=RESULT_FORMAT
+        )
+        for result in told.results:
+            answers[result.expectation_config.meta["check"]] = _answer(result)
+        return answers
+
+
+def _answer(result: Any) -> _Answer:
+    """An answer of Great Expectations, reduced to figures."""
+    about = result.exception_info or {}
+    for part in [about, *(value for value in about.values() if isinstance(value, dict))]:
+        if part.get("raised_exception"):
+            said = _CLASS.search(f"{part.get('exception_message')} {part.get('exception_traceback')}")
+            error = getattr(psycopg.errors, said[1], None) if said else None
+            return _crash(f"{said[1]} {error.sqlstate}" if said and error else "GreatExpectationsError")
+    figures = result.result or {}
+    if "unexpected_count" in figures:
+        failing, of = figures["unexpected_count"] or 0, figures.get("element_count") or 0
+        share = f" ({100 * failing / of:.3g} %)" if of else ""
+        return _Answer(bool(result.success), f"{failing}/{of}{share}", float(failing))
+    number = figures.get("observed_value")
+    figure = float(number) if isinstance(number, int | float | Decimal) else None
+    return _Answer(bool(result.success), _shown(number), figure)
+
+
+def _shown(number: Any) -> str | None:
+    """A figure for people: whole numbers as they are, shares with six digits, nothing long enough to be a number
+    of somebody; anything that is not a number is not shown."""
+    if number is None or isinstance(number, bool) or not isinstance(number, int | float | Decimal):
+        return None
+    if abs(number) < _EXACT and number == int(number):
+        return str(int(number))
+    return f"{float(number):.6g}"
+
+
+def _limits(subject: _Subject, check: Check) -> tuple[float | None, float | None]:
+    named = subject.limits or {}
+    low, high = (named.get(limit) if isinstance(limit, str) else limit for limit in (check.min, check.max))
+    return low, high
+
+
+def _threshold(subject: _Subject, check: Check) -> str | None:
+    if check.expectation:
+        stated = {name: value for name, value in (check.kwargs or {}).items() if not name.startswith("column")}
+        said = ", ".join(f"{name} {value}" for name, value in stated.items())
+    else:
+        low, high = _limits(subject, check)
+        said = " … ".join(part for part in (low is not None and f"≥ {low}", high is not None and f"≤ {high}") if part)
+    return (f"{said or '–'}, unless {check.unless}" if check.unless else said) or None
+
+
+def _result(subject: _Subject, check: Check, answer: _Answer, period: Period) -> CheckResult:
+    kind, name = subject.suite.kind, subject.suite.name
+    waiver = None
+    if not answer.success and not answer.crashed:
+        waiver = suite.check_waived(kind, name, check.id, period, answer.figure)
+    return CheckResult(
+        source=name if kind == "source" else None,
+        mart=name if kind == "mart" else None,
+        check=check.id,
+        title_en=check.title["en"],
+        title_vi=check.title["vi"],
+        dimension=check.dimension,
+        severity="block" if answer.crashed else check.severity,
+        success=answer.success,
+        observed=answer.observed,
+        threshold=_threshold(subject, check),
+        owner=check.owner,
+        reason=check.reason,
+        waived_by=waiver.named if waiver else None,
+    )
+
+
+def outcome(results: Iterable[CheckResult]) -> Outcome:
+    """Blocked when one answer blocks; warnings when one that is no mere information failed; else pass."""
+    failed = [result for result in results if not result.success]
+    if any(result.blocks for result in failed):
+        return "blocked"
+    return "warnings" if any(result.severity != "info" for result in failed) else "pass"
+
+
+def _store(
+    connection: psycopg.Connection[Any],
+    run: str,
+    period: Period,
+    results: Sequence[CheckResult],
+    extract_id: str | None = None,
+    build_id: int | None = None,
+) -> Verdict:
+    """Add the answers to quality.check_result. Nothing there is changed: a second judgement gets a run of its own."""
+    with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 6))", (run,))
+        times = connection.execute(
+            "select count(distinct run) from quality.check_result where period = %s and (run = %s or run like %s)",
+            (period.first_day, run, f"{run}#%"),
+        ).fetchone()
+        run = run if not times or not times[0] else f"{run}#{times[0] + 1}"
+        connection.cursor().executemany(
+            'insert into quality.check_result (period, source, mart, "check", dimension, severity, success, observed,'
+            " threshold, run, owner, reason, waived_by, extract_id, build_id)"
+            " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            [
+                (
+                    *(period.first_day, r.source, r.mart, r.check, r.dimension, r.severity, r.success, r.observed),
+                    *(r.threshold, run, r.owner, r.reason, r.waived_by, extract_id, build_id),
+                )
+                for r in results
+            ],
+        )
+    return Verdict(outcome(results), tuple(results), run)

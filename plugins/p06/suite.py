@@ -1,0 +1,395 @@
+"""The suites of the gates: what each check asks, how much it weighs and who answers for it.
+
+``expectations/sources/<source>.yaml`` judge an extract, ``expectations/marts/<mart>.yaml`` a build; both may include
+lists of ``expectations/shared/``. ``expectations/waivers.yaml`` names what may be missing or fail, and until when.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import yaml
+
+from p06.errors import P06Error
+from p06.period import Period, months
+from p06.settings import settings
+
+Dimension = Literal["dung", "du", "sach", "song", "thong_nhat", "dung_chung"]
+Severity = Literal["block", "warn", "info"]
+Kind = Literal["source", "mart"]
+
+IDENTITY = frozenset(
+    {"citizen_id", "previous_citizen_id", "old_id", "full_name", "birth_date", "death_date", "citizen_token"}
+    | {"record_key", "student_code", "visit_id", "insurance_card_no", "social_insurance_no", "customer_ref"}
+    | {"certificate_serial", "raw"}
+)
+
+# What these observe is a count or a share, whatever the column.
+COUNTING = frozenset(
+    {"expect_table_row_count_to_be_between", "expect_column_to_exist", "expect_column_values_to_not_be_null"}
+    | {"expect_column_values_to_be_null", "expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique"}
+    | {"expect_column_values_to_be_between", "expect_column_values_to_be_in_set"}
+    | {"expect_column_values_to_not_be_in_set", "expect_column_values_to_match_regex"}
+    | {"expect_column_value_lengths_to_equal", "expect_column_value_lengths_to_be_between"}
+    | {"expect_column_pair_values_a_to_be_greater_than_b", "expect_column_pair_values_to_be_equal"}
+    | {"expect_column_proportion_of_non_null_values_to_be_between"}
+    | {"expect_column_proportion_of_unique_values_to_be_between", "expect_column_unique_value_count_to_be_between"}
+)
+# What these observe comes from the values themselves: never on a column of IDENTITY.
+REVEALING = frozenset(
+    f"expect_column_{name}_to_be_between" for name in ("min", "max", "mean", "median", "sum", "stdev")
+)
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_PLACE = re.compile(r"\{([^{}]*)\}")
+_REVEALED = re.compile(
+    r"\b(?:min|max|avg|sum|mode|any_value|string_agg|array_agg|first_value|last_value|percentile_\w+)\s*\(\s*"
+    rf"(?:distinct\s+)?(?:\w+\.)?(?:{'|'.join(sorted(IDENTITY))})\b",
+    re.IGNORECASE,
+)
+_SOURCE_PLACES = frozenset({"rows", "extract", "failed_rows", "first_day", "as_of", "source"})
+_MART_PLACES = frozenset({"rows", "first_day", "as_of", "source", "build_id", "state"})
+_MARTS = re.compile(
+    r"(?:(?:previous|released)\.)?(?:rows|fct_\w+|citizen_month|indicator|reconciliation|match_summary)"
+)
+_CONTRACT_LIMITS = ("contract.min_rows", "contract.max_rows")
+_VIETNAM = timezone(timedelta(hours=7))
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question a gate asks. Exactly one of ``expectation``, ``measure``, ``figure``, ``sql`` is set.
+
+    ``expectation`` is a Great Expectations type with ``kwargs``, asked of the rows; the other three are SQL giving one
+    number that must lie between ``min`` and ``max``: ``measure`` an aggregate over the rows, ``figure`` an expression
+    over the extract's counts, ``sql`` a query. ``unless`` is a condition under which the check passes anyway.
+    """
+
+    id: str
+    title: Mapping[str, str]  # {"en": …, "vi": …}
+    dimension: Dimension
+    severity: Severity
+    reason: str
+    owner: str = ""
+    expectation: str | None = None
+    kwargs: Mapping[str, Any] | None = None
+    measure: str | None = None
+    figure: str | None = None
+    sql: str | None = None
+    min: float | str | None = None
+    max: float | str | None = None
+    unless: str | None = None
+    if_null: Literal["pass", "fail"] = "fail"
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The checks of one source or mart; ``of_source`` is the source a fact mart is made of."""
+
+    kind: Kind
+    name: str
+    checks: tuple[Check, ...]
+    of_source: str | None = None
+
+
+@dataclass(frozen=True)
+class Waiver:
+    """A known fault let pass: a source that will not come (``check`` is None), or a check that fails.
+
+    ``until`` is the last calendar day (Vietnam) on which it may be used; ``count`` the most rows or the highest
+    figure it covers (None: any).
+    """
+
+    source: str | None
+    mart: str | None
+    check: str | None
+    periods: frozenset[Period]
+    reason: str
+    owner: str
+    until: date
+    count: float | None = None
+
+    def in_force(self, today: date | None = None) -> bool:
+        """Whether its end has not passed."""
+        return (_today() if today is None else today) <= self.until
+
+    @property
+    def named(self) -> str:
+        """Owner, end and reason in one line, as shown wherever it was used."""
+        return f"{self.owner}, {self.until}: {self.reason}"
+
+
+class SuiteError(P06Error):
+    """A suite or the list of waivers cannot be used as it stands."""
+
+
+def load_source(source: str) -> Suite:
+    """The suite of a source. Raises SuiteError P06-GATE-001 .. 006."""
+    return _load("source", source)
+
+
+def load_mart(mart: str) -> Suite:
+    """The suite of a mart. Raises SuiteError P06-GATE-001 .. 006."""
+    return _load("mart", mart)
+
+
+def marts() -> tuple[str, ...]:
+    """The marts that have a suite, sorted."""
+    return tuple(sorted(path.stem for path in (settings().expectations / "marts").glob("*.yaml")))
+
+
+def waivers() -> tuple[Waiver, ...]:
+    """Every waiver, in force or not. Raises SuiteError P06-GATE-007."""
+    path = settings().expectations / "waivers.yaml"
+    if not path.exists():
+        return ()
+    stated = _read(path, "P06-GATE-007")
+    if isinstance(stated, dict):
+        if set(stated) - {"waivers"}:
+            raise SuiteError("P06-GATE-007", file=path.name)
+        stated = stated.get("waivers")
+    if not isinstance(stated or [], list):
+        raise SuiteError("P06-GATE-007", file=path.name)
+    return tuple(_waiver(entry, number) for number, entry in enumerate(stated or [], 1))
+
+
+def source_waived(source: str, period: Period, today: date | None = None) -> Waiver | None:
+    """The waiver under which a period may be released without this source, or None."""
+    return next(
+        (w for w in waivers() if w.check is None and w.source == source and period in w.periods and w.in_force(today)),
+        None,
+    )
+
+
+def check_waived(kind: Kind, name: str, check: str, period: Period, figure: float | None) -> Waiver | None:
+    """The waiver that covers a failed check: in force, for this period, its count not exceeded."""
+    for waiver in waivers():
+        if waiver.check != check or (waiver.source if kind == "source" else waiver.mart) != name:
+            continue
+        covered = waiver.count is None or (figure is not None and figure <= waiver.count)
+        if period in waiver.periods and covered and waiver.in_force():
+            return waiver
+    return None
+
+
+def key(kind: Kind, names: Iterable[str]) -> str:
+    """Hash of the files and waivers that decide about these sources or marts."""
+    digest = hashlib.sha256()
+    folder = settings().expectations
+    names = sorted(names)
+    shared = sorted((folder / "shared").glob("*.yaml"))
+    for path in [*(folder / f"{kind}s" / f"{name}.yaml" for name in names), *shared]:
+        digest.update(f"{path.parent.name}/{path.name}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest() if path.exists() else b"absent")
+    try:
+        decisive = [w for w in waivers() if w.check and (w.source if kind == "source" else w.mart) in names]
+        digest.update(repr([_content(waiver) for waiver in decisive]).encode())
+    except SuiteError:
+        digest.update((folder / "waivers.yaml").read_bytes())
+    return digest.hexdigest()
+
+
+def _content(waiver: Waiver) -> list[Any]:
+    values = [getattr(waiver, field.name) for field in fields(waiver)]
+    return [sorted(map(str, value)) if isinstance(value, frozenset) else str(value) for value in values]
+
+
+def _today() -> date:
+    """The day a waiver's end is measured against; no figure and no row depends on it."""
+    return datetime.now(_VIETNAM).date()
+
+
+def _read(path: Path, code: str) -> Any:
+    try:
+        return yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        raise SuiteError(code, file=path.name, line=mark and mark.line + 1) from None
+
+
+def _load(kind: Kind, name: str) -> Suite:
+    folder = settings().expectations
+    path = folder / f"{kind}s" / f"{name}.yaml"
+    if not _NAME.fullmatch(name) or not path.exists():
+        where: dict[str, Any] = {str(kind): name if _NAME.fullmatch(name) else None}
+        raise SuiteError("P06-GATE-001", **where)
+    stated = _mapping(_read(path, "P06-GATE-002"), path.name)
+    _only(stated, {kind, "owner", "of_source", "include", "change", "checks"}, path.name)
+    if stated.get(kind) != name or not isinstance(stated.get("owner"), str):
+        raise SuiteError("P06-GATE-002", file=path.name, field=kind if stated.get(kind) != name else "owner")
+    raw: dict[str, dict[str, Any]] = {}
+    for part in stated.get("include") or []:
+        if not isinstance(part, str) or not _NAME.fullmatch(part) or not (folder / "shared" / f"{part}.yaml").exists():
+            raise SuiteError("P06-GATE-002", file=path.name, field="include")
+        shared = _mapping(_read(folder / "shared" / f"{part}.yaml", "P06-GATE-002"), f"{part}.yaml")
+        _only(shared, {"checks"}, f"{part}.yaml")
+        _gather(raw, shared.get("checks"), f"{part}.yaml")
+    _gather(raw, stated.get("checks") or [], path.name)
+    for check, changes in _mapping(stated.get("change") or {}, path.name).items():
+        if check not in raw:
+            raise SuiteError("P06-GATE-002", file=path.name, field="change", check=check)
+        raw[check] = raw[check] | _mapping(changes, path.name, check)
+    if not raw:
+        raise SuiteError("P06-GATE-002", file=path.name, field="checks")
+    checks = tuple(_check(kind, entry, path.name, str(stated["owner"])) for entry in raw.values())
+    return Suite(kind, name, checks, stated.get("of_source"))
+
+
+def _gather(into: dict[str, dict[str, Any]], entries: Any, file: str) -> None:
+    if not isinstance(entries, list):
+        raise SuiteError("P06-GATE-002", file=file, field="checks")
+    for entry in entries:
+        identity = _mapping(entry, file).get("id")
+        if not isinstance(identity, str) or not _NAME.fullmatch(identity):
+            raise SuiteError("P06-GATE-002", file=file, field="id")
+        if identity in into:
+            raise SuiteError("P06-GATE-003", file=file, check=identity)
+        into[identity] = entry
+
+
+def _check(kind: Kind, entry: dict[str, Any], file: str, owner: str) -> Check:
+    name = str(entry["id"])
+
+    def wrong(field: str) -> SuiteError:
+        return SuiteError("P06-GATE-002", file=file, check=name, field=field)
+
+    _only(entry, {field.name for field in fields(Check)}, file, name)
+    for field, allowed in (("dimension", Dimension), ("severity", Severity)):
+        if entry.get(field) not in get_args(allowed):
+            raise wrong(field)
+    title = entry.get("title")
+    if not isinstance(title, dict) or not all(isinstance(title.get(language), str) for language in ("en", "vi")):
+        raise wrong("title")
+    for field in ("reason", "owner"):
+        if not isinstance(entry.get(field, owner if field == "owner" else None), str):
+            raise wrong(field)
+    if entry.get("if_null", "fail") not in ("pass", "fail"):
+        raise wrong("if_null")
+    forms = [form for form in ("expectation", "measure", "figure", "sql") if entry.get(form) is not None]
+    if len(forms) != 1 or (kind == "mart" and forms == ["figure"]):
+        raise wrong("expectation, measure, figure or sql")
+    for field in (*forms, "unless"):
+        if entry.get(field) is not None and not isinstance(entry[field], str):
+            raise wrong(field)
+    if forms == ["expectation"]:
+        if entry.get("min") is not None or entry.get("max") is not None:
+            raise wrong("min, max")
+        _judge_expectation(entry, file, name)
+    else:
+        if entry.get("kwargs") is not None:
+            raise wrong("kwargs")
+        limits = [entry.get("min"), entry.get("max")]
+        if limits == [None, None] or not all(limit is None or _is_limit(limit) for limit in limits):
+            raise wrong("min, max")
+        _judge_text(kind, str(entry[forms[0]]), file, name)
+    _judge_text(kind, entry.get("unless") or "", file, name)
+    check = Check(**entry)
+    return check if check.owner else replace(check, owner=owner)
+
+
+def _is_limit(limit: Any) -> bool:
+    return limit in _CONTRACT_LIMITS or (isinstance(limit, int | float) and not isinstance(limit, bool))
+
+
+def _judge_expectation(entry: dict[str, Any], file: str, name: str) -> None:
+    kind, kwargs = entry["expectation"], entry.get("kwargs")
+    if kind not in COUNTING | REVEALING:
+        raise SuiteError("P06-GATE-004", file=file, check=name)
+    if kwargs is None or not isinstance(kwargs, dict) or set(kwargs) & {"result_format", "catch_exceptions", "meta"}:
+        raise SuiteError("P06-GATE-002", file=file, check=name, field="kwargs")
+    if kind in REVEALING and kwargs.get("column") in IDENTITY:
+        raise SuiteError("P06-GATE-005", file=file, check=name)
+
+
+def _judge_text(kind: Kind, text: str, file: str, name: str) -> None:
+    if _REVEALED.search(text):
+        raise SuiteError("P06-GATE-005", file=file, check=name)
+    for place in _PLACE.findall(text):
+        known = _SOURCE_PLACES if kind == "source" else _MART_PLACES
+        if place not in known and not (kind == "mart" and (_MARTS.fullmatch(place) or place == "dim_citizen")):
+            raise SuiteError("P06-GATE-006", file=file, check=name)
+
+
+def fill(text: str, places: Mapping[str, str]) -> str:
+    """The text with each ``{place}`` replaced."""
+    return _PLACE.sub(lambda match: places[match[1]], text)
+
+
+def places_of(checks: Iterable[Check]) -> set[str]:
+    """Every ``{place}`` the checks mention."""
+    texts = (text for check in checks for text in (check.measure, check.figure, check.sql, check.unless) if text)
+    return {place for text in texts for place in _PLACE.findall(text)}
+
+
+def _waiver(entry: Any, number: int) -> Waiver:
+    def wrong(field: str) -> SuiteError:
+        return SuiteError("P06-GATE-007", file="waivers.yaml", entry=number, field=field)
+
+    if not isinstance(entry, dict):
+        raise wrong("entry")
+    unknown = set(entry) - {field.name for field in fields(Waiver)}
+    if unknown:
+        raise wrong(sorted(map(str, unknown))[0])
+    for field in ("source", "mart", "check"):
+        value = entry.get(field)
+        if value is not None and not (isinstance(value, str) and _NAME.fullmatch(value)):
+            raise wrong(field)
+    if (entry.get("source") is None) == (entry.get("mart") is None):
+        raise wrong("source")
+    if entry.get("mart") is not None and entry.get("check") is None:
+        raise wrong("check")
+    for field in ("reason", "owner"):
+        if not isinstance(entry.get(field), str) or not entry[field].strip():
+            raise wrong(field)
+    until = entry.get("until")
+    if not isinstance(until, date) or isinstance(until, datetime):
+        raise wrong("until")
+    count = entry.get("count")
+    if count is not None and (entry.get("check") is None or not _is_limit(count) or isinstance(count, str)):
+        raise wrong("count")
+    return Waiver(
+        source=entry.get("source"),
+        mart=entry.get("mart"),
+        check=entry.get("check"),
+        periods=_periods(entry.get("periods"), wrong("periods")),
+        reason=entry["reason"].strip(),
+        owner=entry["owner"].strip(),
+        until=until,
+        count=cast("float | None", count),
+    )
+
+
+def _periods(stated: Any, error: SuiteError) -> frozenset[Period]:
+    """``2024-01``, ``2024-01..2024-03`` or a list of these."""
+    found: set[Period] = set()
+    for part in stated if isinstance(stated, list) else [stated]:
+        first, dots, last = part.partition("..") if isinstance(part, str) else ("", "", "")
+        try:
+            start = Period.parse(first)
+            span = list(months(start, Period.parse(last) if dots else start))
+        except P06Error:
+            raise error from None
+        if not span:
+            raise error
+        found.update(span)
+    if not found:
+        raise error
+    return frozenset(found)
+
+
+def _mapping(value: Any, file: str, check: str | None = None) -> dict[str, Any]:
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        raise SuiteError("P06-GATE-002", file=file, check=check)
+    return value
+
+
+def _only(stated: dict[str, Any], allowed: set[str], file: str, check: str | None = None) -> None:
+    for field in stated:
+        if field not in allowed:
+            raise SuiteError("P06-GATE-002", file=file, check=check, field=field if _NAME.fullmatch(field) else None)

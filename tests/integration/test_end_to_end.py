@@ -1,0 +1,268 @@
+"""The main job without Airflow: loads in any order, releases, corrections, undo, gates, roles."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import yaml
+
+from tests.integration.warehouse import ROOT, Warehouse
+from tests.oracle import compare
+
+PERIODS = ("2024-01", "2024-02", "2024-03")
+Maker = Callable[[str], Warehouse]
+
+
+@pytest.fixture(scope="module")
+def country(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three months of a synthetic country of 2,000 people with the usual dirt."""
+    folder = tmp_path_factory.mktemp("country")
+    maker = Warehouse(folder / "home", folder / "token.key")
+    maker.must(
+        "synth", "--out", str(folder), "--citizens", "2000", "--periods", "2024-01..2024-03", "--seed", "7"
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Maker]:
+    """Makes warehouses that share one token key, and stops them at the end."""
+    key = tmp_path_factory.mktemp("secrets") / "token.key"
+    made: list[Warehouse] = []
+
+    def new(name: str) -> Warehouse:
+        made.append(Warehouse(tmp_path_factory.mktemp(name) / "home", key))
+        return made[-1]
+
+    yield new
+    for warehouse in made:
+        warehouse.close()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(make: Maker, country: Path) -> Warehouse:
+    """The three months loaded and released in order."""
+    warehouse = make("undisturbed")
+    for period in PERIODS:
+        warehouse.deliver(country, [period])
+        warehouse.must("load")
+        warehouse.must("release")
+    return warehouse
+
+
+def test_every_month_is_published_and_nothing_is_left_to_do(undisturbed: Warehouse) -> None:
+    current = [release["period"] for release in undisturbed.json("releases") if release["current"]]
+    assert current == list(PERIODS)
+    assert undisturbed.must("plan") == ""
+
+
+def test_the_marts_equal_an_answer_computed_independently(undisturbed: Warehouse) -> None:
+    with psycopg.connect(undisturbed.dsn("admin")) as connection:
+        assert compare(connection, undisturbed.landing, PERIODS, PERIODS[-1]) == []
+
+
+def test_every_injected_defect_is_found_where_it_was_put(undisturbed: Warehouse, country: Path) -> None:
+    from p06.demo import found_defects
+
+    with psycopg.connect(undisturbed.dsn("admin")) as connection:
+        found = found_defects(connection, country / "truth")
+    assert len(found) > 20
+    assert {kind: counts for kind, counts in found.items() if counts.found != counts.injected} == {}
+
+
+def test_months_loaded_out_of_order_give_the_same_marts(undisturbed: Warehouse, make: Maker, country: Path) -> None:
+    warehouse = make("shuffled")
+    for period in (PERIODS[2], PERIODS[0], PERIODS[1]):
+        warehouse.deliver(country, [period])
+        warehouse.must("load")
+        warehouse.must("release")
+    assert warehouse.digest() == undisturbed.digest()
+    assert warehouse.must("plan") == ""
+
+
+def test_a_month_delivered_twice_changes_nothing(undisturbed: Warehouse, make: Maker, country: Path) -> None:
+    warehouse = make("twice")
+    warehouse.deliver(country, PERIODS)
+    warehouse.must("load")
+    for source in sorted((country / "landing").iterdir()):
+        for delivery in sorted((source / PERIODS[1]).iterdir()):
+            warehouse.drop(delivery, source.name, PERIODS[1], f"again-{delivery.name}")
+    outcomes = {result["outcome"] for result in warehouse.json("load")}
+    assert outcomes == {"duplicate"}
+    warehouse.must("release")
+    assert warehouse.digest() == undisturbed.digest()
+
+
+def test_a_killed_loader_and_a_killed_build_leave_no_trace(undisturbed: Warehouse, make: Maker, country: Path) -> None:
+    warehouse = make("killed")
+    warehouse.deliver(country, PERIODS)
+    for step in ("load.copy_started", "load.copied", "load.staged", "load.accepted"):
+        assert warehouse.run("load", P06_FAIL_AT=step).returncode == -9
+    warehouse.must("load")
+    for step in ("build.started", "build.history", "build.built", "gate.judged", "publish.written", "publish.committed"):
+        assert warehouse.run("release", P06_FAIL_AT=step).returncode == -9
+    warehouse.must("release")
+    assert warehouse.digest() == undisturbed.digest()
+
+
+def test_a_rollback_is_at_once_and_survives_the_sweep(make: Maker, country: Path) -> None:
+    warehouse = make("undone")
+    warehouse.deliver(country, PERIODS[:1])
+    warehouse.must("load")
+    warehouse.must("release")
+    first = warehouse.digest()
+    _correct(warehouse, country, "health_visit", PERIODS[0])
+    warehouse.must("load")
+    warehouse.must("release")
+    assert warehouse.digest() != first
+    warehouse.must("rollback", PERIODS[0], "--why", "a test")
+    assert warehouse.digest() == first
+    warehouse.must("release")
+    assert warehouse.digest() == first, "a bare release leaves a rolled back period alone"
+    assert "held" in warehouse.must("plan")
+    warehouse.must("release", PERIODS[0])
+    assert warehouse.must("plan") == ""
+    assert warehouse.digest() != first
+
+
+def test_a_failing_suite_blocks_and_the_last_release_stays(make: Maker, country: Path, tmp_path: Path) -> None:
+    warehouse = make("blocked")
+    suites = tmp_path / "expectations"
+    shutil.copytree(ROOT / "expectations", suites)
+    warehouse.extra["P06_EXPECTATIONS"] = str(suites)
+    warehouse.deliver(country, PERIODS[:1])
+    warehouse.must("load")
+    warehouse.must("release")
+    served = warehouse.digest()
+    _correct(warehouse, country, "health_visit", PERIODS[0])
+    warehouse.must("load")
+    path = suites / "marts" / "citizen_month.yaml"
+    sound = path.read_text(encoding="utf-8")
+    suite = yaml.safe_load(sound)
+    suite["checks"].append(
+        {
+            "id": "impossible_volume", "expectation": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 10**9},
+            "dimension": "du", "severity": "block", "owner": "test", "reason": "a test",
+            "title": {"en": "impossible", "vi": "không thể"},
+        }
+    )  # fmt: skip
+    path.write_text(yaml.safe_dump(suite, allow_unicode=True), encoding="utf-8")
+    blocked = warehouse.run("release")
+    assert blocked.returncode == 3, blocked.stderr
+    assert "impossible_volume" in blocked.stdout + blocked.stderr
+    assert warehouse.digest() == served
+    assert warehouse.run("release").returncode == 0, "a blocked period is held, not tried again"
+    path.write_text(sound, encoding="utf-8")
+    warehouse.must("release")
+    assert warehouse.must("plan") == ""
+    assert warehouse.digest() != served
+
+
+def test_changed_models_make_a_month_outdated_until_it_is_rebuilt(make: Maker, country: Path, tmp_path: Path) -> None:
+    warehouse = make("outdated")
+    warehouse.deliver(country, PERIODS[:1])
+    warehouse.must("load")
+    warehouse.must("release")
+    project = tmp_path / "dbt_project"
+    shutil.copytree(ROOT / "dbt_project", project)
+    warehouse.extra["P06_DBT_PROJECT"] = str(project)
+    model = next(project.glob("models/**/citizen_month.sql"))
+    model.write_text(model.read_text(encoding="utf-8") + "\n-- a change\n", encoding="utf-8")
+    assert "outdated" in warehouse.must("plan")
+    before = len(warehouse.json("releases"))
+    warehouse.must("release")
+    assert len(warehouse.json("releases")) == before, "a change of code alone rebuilds nothing"
+    warehouse.must("release", PERIODS[0], "--rebuild")
+    assert len(warehouse.json("releases")) == before + 1
+    assert warehouse.must("plan") == ""
+
+
+def test_a_missing_source_keeps_the_month_waiting(make: Maker, country: Path) -> None:
+    warehouse = make("waiting")
+    sources = {path.name for path in (country / "landing").iterdir()}
+    warehouse.deliver(country, PERIODS[:1], sources - {"bank_kyc"})
+    warehouse.must("load")
+    assert warehouse.run("release").returncode == 0
+    assert warehouse.run("release", PERIODS[0]).returncode == 5
+    assert "not received: bank_kyc" in warehouse.must("plan")
+
+
+@pytest.mark.parametrize("relation", ["staging.health_visit", "vault.citizen_token", "identified.dim_citizen",
+                                      "quarantine.health_visit", "build.fct_health_visit", "control.extract"])  # fmt: skip
+def test_an_analyst_reads_the_marts_and_nothing_else(undisturbed: Warehouse, relation: str) -> None:
+    with psycopg.connect(undisturbed.dsn("analyst"), autocommit=True) as connection:
+        assert connection.execute("select count(*) from marts.citizen_month").fetchone() != (0,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(f"select * from {relation} limit 1".encode())
+
+
+def test_no_citizen_number_leaves_its_place(undisturbed: Warehouse) -> None:
+    number = re.compile(rb"(?<![0-9a-f.])[0-9]{12}(?![0-9a-f])")
+    known = {row[0] for row in undisturbed.query("select lpad(citizen_id::text, 12, '0') from vault.citizen_token")}
+    leaks = []
+    for path in undisturbed.home.rglob("*"):
+        if path.is_file() and not {"landing", "postgres", "secrets"} & set(path.relative_to(undisturbed.home).parts):
+            content = path.read_bytes()
+            content = gzip.decompress(content) if path.suffix == ".gz" else content
+            leaks += [path.name for hit in number.findall(content) if hit.decode() in known]
+    for table in ("quality.check_result", "quality.failed_row", "control.load_attempt", "control.build"):
+        for (row,) in undisturbed.query(f"select t::text from {table} t"):
+            leaks += [table for hit in number.findall(row.encode()) if hit.decode() in known]
+    log = undisturbed.home / "postgres" / "log"
+    leaks += ["postgres log" for hit in number.findall(log.read_bytes()) if hit.decode() in known]
+    assert len(known) > 1_900
+    assert leaks == []
+
+
+def _correct(warehouse: Warehouse, country: Path, source: str, period: str) -> None:
+    """Deliver revision 2 of a source: the first revision without its last hundred lines."""
+    original = next((country / "landing" / source / period).iterdir())
+    draft = country / "corrections" / f"{source}-{period}"
+    if not draft.exists():
+        draft.mkdir(parents=True)
+        manifest = json.loads((original / "manifest.json").read_bytes())
+        entry = manifest["files"][0]
+        packed = entry["name"].endswith(".gz")
+        content = (original / entry["name"]).read_bytes()
+        lines = (gzip.decompress(content) if packed else content).splitlines(keepends=True)
+        body = b"".join(lines[:-100])
+        entry["rows"] -= 100
+        data = gzip.compress(body, mtime=0) if packed else body
+        import hashlib
+
+        entry["bytes"], entry["sha256"] = len(data), hashlib.sha256(data).hexdigest()
+        manifest["revision"] = 2
+        for other in manifest["files"]:
+            shutil.copyfile(original / other["name"], draft / other["name"])
+        (draft / entry["name"]).write_bytes(data)
+        (draft / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    warehouse.drop(draft, source, period, "rev-2")
+
+
+def test_two_releases_at_once_do_not_meet(make: Maker, country: Path) -> None:
+    warehouse = make("twins")
+    warehouse.deliver(country, PERIODS[:1])
+    warehouse.must("load")
+    command = [*_python(), "release"]
+    twins = [
+        subprocess.Popen(command, env=warehouse.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in "ab"
+    ]
+    codes = sorted(twin.wait(600) for twin in twins)
+    for twin in twins:
+        twin.communicate()
+    assert codes in ([0, 0], [0, 6])
+    assert len(warehouse.json("releases")) == 1
+
+
+def _python() -> list[str]:
+    import sys
+
+    return [sys.executable, "-m", "p06.cli"]
