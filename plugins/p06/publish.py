@@ -110,7 +110,7 @@ def rollback(
     with connection.transaction():
         connection.execute("set local lock_timeout = '10s'")
         pointer = connection.execute("select state from control.register_state for update").fetchone()
-        known = [release for release in releases(connection, period)]
+        known = releases(connection, period)
         current = next((release for release in known if release.current), None)
         if current is None:
             raise UsageError("P06-RELEASE-005", period=period)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -138,14 +139,10 @@ def correction(
         raise UsageError("P06-SYNTH-005", source=source, period=str(period))
     wish = Correction(source, period, revision, removed, changed, repaired)
     until = periods[: periods.index(period) + 1]
-    made = list(
-        _months(out, arguments["citizens"], until, arguments["seed"], arguments["defects"], wish, into=into)
-    )
+    made = list(_months(out, arguments["citizens"], until, arguments["seed"], arguments["defects"], wish, into=into))
     folder, figures = made[-1]
     summary = orjson.loads(path.read_bytes())
-    others = [
-        item for item in summary.get("corrections", ()) if _name(item) != _name(figures)
-    ]
+    others = [item for item in summary.get("corrections", ()) if _name(item) != _name(figures)]
     _write_summary(out, summary | {"corrections": [*others, figures]})
     return Made(folder, figures)
 
@@ -163,7 +160,7 @@ def _write_summary(out: Path, summary: dict[str, Any]) -> None:
 def _check(citizens: int, periods: Sequence[Period], seed: int, defects: str) -> None:
     if citizens < _FEWEST:
         raise UsageError("P06-SYNTH-001", citizens=citizens)
-    if not periods or any(later != earlier.shift(1) for earlier, later in zip(periods, periods[1:], strict=False)):
+    if not periods or any(later != earlier.shift(1) for earlier, later in pairwise(periods)):
         raise UsageError("P06-SYNTH-002")
     if defects not in dirt.PROFILES:
         raise UsageError("P06-SYNTH-003", profile=defects)
@@ -189,8 +186,10 @@ def _months(
         cards: tuple[Ints, Ints] | None = None
         for source in SOURCES:
             asked = wish is not None and (wish.source, wish.period) == (source, period)
-            if source != REGISTER and wish is not None and (
-                period != wish.period or source not in (wish.source, social_security.SOURCE)
+            if (
+                source != REGISTER
+                and wish is not None
+                and (period != wish.period or source not in (wish.source, social_security.SOURCE))
             ):
                 continue
             frame = population_register(country, known.damaged) if source == REGISTER else SECTORS[source](country)

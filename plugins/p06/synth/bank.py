@@ -34,14 +34,15 @@ def bank_kyc(country: Country) -> Frame:
     person, account = person[there], account[there]
     place = below(seed, f"{SOURCE} institution", account, _BANKS + _WALLETS)
     wallet = place >= _BANKS
-    code = text.glue(text.labels(("NH", "TG"), wallet.astype(np.int64)), text.fixed(np.where(wallet, place - _BANKS, place) + 1, 3))
+    number = np.where(wallet, place - _BANKS, place) + 1
+    code = text.glue(text.labels(("NH", "TG"), wallet.astype(np.int64)), text.fixed(number, 3))
     lot = share(seed, f"{SOURCE} channel", account)
     channel = np.select([lot < 0.45, lot < 0.9], [0, 1], 2)
     due = share(seed, f"{SOURCE} verified", account) * 60 - 24  # the month in which the check is done
     done = due < months
-    matched_on = day(period.first_day) - ((months - np.floor(due) - 1) * 30).astype(np.int64)
-    matched_on = np.minimum(_month_start(np.floor(due).astype(np.int64)), matched_on)
-    matched_on += below(seed, f"{SOURCE} day", account, 28)
+    opened_on = _month_start(np.maximum(opened[there], -36)) + below(seed, f"{SOURCE} opened on", account, 28)
+    matched_on = _month_start(np.floor(due).astype(np.int64)) + below(seed, f"{SOURCE} day", account, 28)
+    matched_on = np.minimum(np.maximum(matched_on, opened_on + 1), last)
     wrong = share(seed, f"{SOURCE} wrong", account) < 0.006
     match = np.where(done, np.where(wrong, 1, 0), 2)
     closing = share(seed, f"{SOURCE} closing", account) * 900 - 6
@@ -56,7 +57,6 @@ def bank_kyc(country: Country) -> Frame:
         "matched_at": text.stamps(np.where(match == 0, matched_on * SECONDS + clock, -1)),
         "account_status": text.labels(STATUSES, status),
     }
-    opened_on = _month_start(np.maximum(opened[there], -36)) + below(seed, f"{SOURCE} opened on", account, 28)
     changed = np.maximum(np.where(done, matched_on, 0), opened_on)
     changed = np.where(status > 0, np.maximum(changed, _month_start(np.floor(closing).astype(np.int64) + 1)), changed)
     return sector_frame(country, SOURCE, person, np.minimum(changed, last) * SECONDS + clock, columns)

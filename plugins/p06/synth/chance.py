@@ -35,7 +35,8 @@ def share(seed: int, purpose: str, index: NDArray[np.integer]) -> Shares:
 
 def below(seed: int, purpose: str, index: NDArray[np.integer], limit: int) -> Ints:
     """A whole number in [0, limit) for each index."""
-    return (share(seed, purpose, index) * limit).astype(np.int64)
+    numbers: Ints = (share(seed, purpose, index) * limit).astype(np.int64)
+    return numbers
 
 
 def serial(seed: int, purpose: str, index: NDArray[np.integer], places: int) -> Ints:
@@ -43,7 +44,7 @@ def serial(seed: int, purpose: str, index: NDArray[np.integer], places: int) -> 
     modulus = 10**places
     step, start = _words((seed, purpose))
     step = step % (modulus // 20) * 10 + 7  # ends in 7: prime to 2 and 5
-    return (index.astype(np.int64) % modulus * step + start % modulus) % modulus
+    return np.asarray((index.astype(np.int64) % modulus * step + start % modulus) % modulus, np.int64)
 
 
 def weighted(draw: np.random.Generator, weights: NDArray[np.float64], size: int) -> Ints:

@@ -26,7 +26,9 @@ class Damage:
     needs_value: bool = True
 
 
-def _where(*kinds: str, free: bool = False, test: Callable[[Column], bool] = lambda column: True) -> Callable[..., list[int]]:
+def _where(
+    *kinds: str, free: bool = False, test: Callable[[Column], bool] = lambda column: True
+) -> Callable[..., list[int]]:
     """Columns of some kinds; ``free`` leaves out the key's."""
 
     def columns(contract: Contract) -> list[int]:

@@ -75,9 +75,9 @@ class _File:
         return {"name": self.name, "bytes": self.size, "sha256": self._sum.hexdigest(), "rows": self.rows}
 
 
-def write(folder: Path, contract: Contract, period: Period, revision: int, frame: Frame, spoilt: Spoilt) -> list[
-    tuple[str, int, int, Mark]
-]:
+def write(
+    folder: Path, contract: Contract, period: Period, revision: int, frame: Frame, spoilt: Spoilt
+) -> list[tuple[str, int, int, Mark]]:
     """Write the delivery into ``folder``; each mark with file, line and record (header excluded), in that order."""
     shape = SHAPES.get(contract.source, Shape())
     if folder.exists():

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from p06.contract import Contract
 from p06.period import Period
-from p06.synth import outcome, text
+from p06.synth import outcome
 from p06.synth.chance import Ints, Mask, generator
 from p06.synth.damage import DAMAGES, EXACT_DUPLICATE, KEY_CONFLICT, Damage, Fields, as_bytes
 from p06.synth.frame import SEXES, Frame
@@ -343,7 +344,7 @@ class Dealer:
                 spoilt.marks[at] = replace(spoilt.marks[at], outcome=_state(int(method[slot])), method=name)
         matched = staged & (method < UNMATCHED)
         if "social_insurance_no" in frame.columns:
-            numbers = text.pc.cast(frame.columns["social_insurance_no"], pa.int64()).to_numpy()
+            numbers = pc.cast(frame.columns["social_insurance_no"], pa.int64()).to_numpy()
             spoilt.cards = numbers[matched], person[matched]
         return spoilt
 

@@ -13,12 +13,13 @@ from p06.synth.social_security import insured
 SOURCE = "health_visit"
 _A_MONTH = 0.165
 _INPATIENT = 0.09
-_DIAGNOSES = (
+_WRITTEN = (
     "I10 90 E11.9 55 J06.9 60 J20.9 40 K29.7 35 M54.5 30 J02.9 30 K21.9 28 E78.5 22 I25.9 20 M17.9 18 H10.9 14 "
     "N39.0 14 A09 20 J18.9 22 J45.9 12 J44.9 14 I63.9 8 I50.9 8 K80.2 6 N20.0 8 B18.1 10 E04.9 8 G44.2 10 H25.9 8 "
     "L30.9 8 O80 14 Z34.9 20 Z00.0 25 S52.5 6 S06.0 6 T14.1 5 C50.9 4 C34.9 4 N18.9 8 D50.9 5 F32.9 4 G47.0 8 "
     "H66.9 7 K02.9 20 K04.0 12 M81.9 6 R51 8 R10.4 8 A90 9 B34.9 12 U07.1 2 Z23 15"
-).split()
+)
+_DIAGNOSES = _WRITTEN.split()
 _CODES, _WEIGHTS = tuple(_DIAGNOSES[::2]), np.array(_DIAGNOSES[1::2], float)
 _COVERED = np.array([0.0, 1.0, 1.0, 0.95, 0.8, 1.0])
 
@@ -32,7 +33,7 @@ def health_visit(country: Country) -> Frame:
     age = (first - people.born[alive]) / 365.25
     need = 0.5 + np.where(age < 6, 0.9, 0) + np.clip(age - 30, 0, 50) * 0.03
     count = len(alive)
-    person = alive[weighted(draw, need, int(round(count * _A_MONTH)))]
+    person = alive[weighted(draw, need, round(count * _A_MONTH))]
     size = len(person)
     admitted = draw.integers(first, last + 1, size) * SECONDS + draw.integers(6 * 3600, 20 * 3600, size)
     inside = draw.random(size) < _INPATIENT

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 import numpy as np
+import pyarrow as pa
 
 from p06.synth import text
 from p06.synth.areas import REFORM
@@ -72,6 +73,6 @@ def land_parcel(country: Country) -> Frame:
     return sector_frame(country, SOURCE, person, updated, columns)
 
 
-def _letters(parcel: Ints) -> text.pa.Array:
+def _letters(parcel: Ints) -> pa.Array:
     pairs = [a + b for a in "ABCDĐ" for b in "ABCDEGHKLMNPQRSTUVXY"]
     return text.labels(pairs, parcel % len(pairs))
