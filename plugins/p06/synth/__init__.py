@@ -37,7 +37,7 @@ SECTORS: dict[str, Callable[[Country], Frame]] = {
 }
 SOURCES = (REGISTER, *SECTORS)
 SUMMARY = Path("truth") / "summary.json"
-_FEWEST = 10
+_FEWEST = 50
 
 
 @dataclass(frozen=True)

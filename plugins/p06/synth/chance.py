@@ -50,4 +50,5 @@ def serial(seed: int, purpose: str, index: NDArray[np.integer], places: int) -> 
 def weighted(draw: np.random.Generator, weights: NDArray[np.float64], size: int) -> Ints:
     """Indices drawn by weight, with replacement."""
     limits = np.cumsum(weights)
-    return np.minimum(np.searchsorted(limits, draw.random(size) * limits[-1], side="right"), len(weights) - 1)
+    found = np.searchsorted(limits, draw.random(size) * limits[-1], side="right")
+    return np.asarray(np.minimum(found, len(weights) - 1), np.int64)

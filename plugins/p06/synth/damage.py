@@ -23,7 +23,6 @@ class Damage:
     reason: str
     columns: Callable[[Contract], list[int]]
     spoil: Callable[[Fields, int, Column, Contract, Period, np.random.Generator], None]
-    needs_value: bool = True
 
 
 def _where(

@@ -334,14 +334,14 @@ class Dealer:
         counts = np.bincount(method[staged], minlength=len(METHODS))
         spoilt.methods = {name: int(count) for name, count in zip(METHODS, counts, strict=True) if count}
         for row in rows:
-            name = METHODS[method[row]]
-            state = {UNMATCHED: "unmatched", CONFLICT: "conflict"}.get(int(method[row]), MATCHED)
-            spoilt.marks.append(Mark(int(row), self.kinds.get(int(row), "register_lacks"), state, method=name))
-        kind_of = {mark.slot: at for at, mark in enumerate(spoilt.marks) if mark.outcome == STAGED}
-        for slot, at in kind_of.items():
-            if slot < len(frame):
-                name = METHODS[method[slot]]
-                spoilt.marks[at] = replace(spoilt.marks[at], outcome=_state(int(method[slot])), method=name)
+            kind = self.kinds.get(int(row), "register_lacks")
+            spoilt.marks.append(Mark(int(row), kind, _state(int(method[row])), method=METHODS[method[row]]))
+        spoilt.marks = [
+            replace(mark, outcome=_state(int(method[mark.slot])), method=METHODS[method[mark.slot]])
+            if mark.outcome == STAGED
+            else mark
+            for mark in spoilt.marks
+        ]
         matched = staged & (method < UNMATCHED)
         if "social_insurance_no" in frame.columns:
             numbers = pc.cast(frame.columns["social_insurance_no"], pa.int64()).to_numpy()

@@ -47,11 +47,8 @@ def land_parcel(country: Country) -> Frame:
     kind = np.searchsorted(_TYPE_LIMITS, lot)
     big = np.where(kind < 2, 60, 400)
     area = big * 10 + (share(seed, f"{SOURCE} area", parcel) ** 2 * big * 90).astype(np.int64)  # tenths of m2
-    group = np.select(
-        [share(seed, f"{SOURCE} clean", parcel) < 0.38 + 0.012 * months, share(seed, f"{SOURCE} bad", parcel) < 0.8],
-        [1, 2],
-        3,
-    )
+    cleaned = np.floor((share(seed, f"{SOURCE} clean", parcel) - 0.38) / 0.012).astype(np.int64) + 1  # in which month
+    group = np.select([cleaned <= months, share(seed, f"{SOURCE} bad", parcel) < 0.8], [1, 2], 3)
     issued = day(date(2009, 1, 1)) + below(seed, f"{SOURCE} issued", parcel, 5300)
     certified = share(seed, f"{SOURCE} certificate", parcel) < 0.88
     number = below(seed, f"{SOURCE} serial", parcel, 10**6)
@@ -69,8 +66,11 @@ def land_parcel(country: Country) -> Frame:
         "data_group": text.plain(group),
     }
     clock = below(seed, f"{SOURCE} clock", parcel, 9 * 3600) + 8 * 3600
-    updated = np.maximum(issued, day(date(2021, 1, 1)) + below(seed, f"{SOURCE} kept", parcel, 1000)) * SECONDS + clock
-    return sector_frame(country, SOURCE, person, updated, columns)
+    kept = np.maximum(issued, day(date(2021, 1, 1)) + below(seed, f"{SOURCE} kept", parcel, 1000))
+    month = (cleaned + (_EPOCH - 1 - 1970 * 12)).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    campaign = month + below(seed, f"{SOURCE} cleaned on", parcel, 28)
+    updated = np.where((cleaned > 0) & (cleaned <= months), np.maximum(kept, campaign), kept)
+    return sector_frame(country, SOURCE, person, updated * SECONDS + clock, columns)
 
 
 def _letters(parcel: Ints) -> pa.Array:

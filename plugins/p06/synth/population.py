@@ -23,6 +23,7 @@ _DAYS_A_YEAR = 365.2425
 _AGES = np.array([76, 84, 80, 72, 68, 74, 86, 84, 74, 66, 60, 53, 46, 36, 22, 12, 8, 5, 2, 1], float)
 _CARD_AGES = (14, 25, 40, 60)
 _OLD_NUMBERS_END = 2000
+_SOME_SIZE = 1000  # people from which every kind of event happens every month
 _CHILD_CARDS_FROM = Period(2024, 7)
 
 
@@ -41,7 +42,8 @@ def anniversary(days: Ints, age: int) -> Ints:
     born = np.asarray(days, np.int64).astype("datetime64[D]")
     months = born.astype("datetime64[M]")
     within = (born - months.astype("datetime64[D]")).astype(np.int64)
-    return (months + np.timedelta64(age * 12, "M")).astype("datetime64[D]").astype(np.int64) + within
+    first = (months + np.timedelta64(age * 12, "M")).astype("datetime64[D]").astype(np.int64)
+    return np.asarray(first + within, np.int64)
 
 
 @dataclass
@@ -77,7 +79,7 @@ class People:
     @property
     def resident(self) -> Mask:
         """Alive, in the country and in the register."""
-        return (self.status == ALIVE) & ~self.removed
+        return np.asarray((self.status == ALIVE) & ~self.removed, bool)
 
     def age(self, on: int) -> Ints:
         """Full years on a day (29 February turns a year older on 1 March)."""
@@ -201,10 +203,10 @@ class Country:
         self.changed = np.ones(len(people), bool) if self.newborn else changed
         self.newborn = False
 
-    def _some(self, draw: np.random.Generator, who: Mask, rate: float, at_least: int = 0) -> Ints:
-        """A sample of those marked: their number times the rate, in a country of some size never fewer than told."""
+    def _some(self, draw: np.random.Generator, who: Mask, rate: float, always: bool = False) -> Ints:
+        """A sample of those marked: their number times the rate; ``always`` one at least, in a country of some size."""
         pool = np.flatnonzero(who)
-        number = max(int(draw.poisson(len(pool) * rate)), at_least if self.base >= 1000 else 0)
+        number = max(int(draw.poisson(len(pool) * rate)), int(always and self.base >= _SOME_SIZE))
         return np.sort(draw.choice(pool, min(number, len(pool)), replace=False))
 
     def _die(self, draw: np.random.Generator, changed: Mask, first: int, last: int) -> None:
@@ -212,7 +214,7 @@ class Country:
         aged = (first - people.born) / _DAYS_A_YEAR
         risk = (0.0004 + 0.00007 * np.exp(np.maximum(aged, 0) * 0.085)) / 12
         dying = people.resident & (draw.random(len(people)) < risk)
-        if not dying.any() and self.base >= 1000:
+        if not dying.any() and self.base >= _SOME_SIZE:
             dying[np.argmin(np.where(people.resident, people.born, last))] = True
         who = np.flatnonzero(dying)
         people.status[who] = DECEASED
@@ -223,19 +225,19 @@ class Country:
 
     def _leave(self, draw: np.random.Generator, changed: Mask) -> None:
         people = self.people
-        gone = self._some(draw, people.resident, 0.0001, 1)
+        gone = self._some(draw, people.resident, 0.0001, True)
         people.status[gone] = EMIGRATED
         cancelled = self._some(draw, people.resident, 0.00002)
         people.status[cancelled] = CANCELLED
         changed[gone] = changed[cancelled] = True
-        lost = self._some(draw, people.resident & ~changed & (people.previous_id == 0), 0.00005, 1)
+        lost = self._some(draw, people.resident & ~changed & (people.previous_id == 0), 0.00005, True)
         people.removed[lost] = True
         changed[lost] = True
 
     def _move(self, draw: np.random.Generator, changed: Mask) -> None:
         people = self.people
-        movers = self._some(draw, people.resident, 0.006, 1)
         hosts = np.flatnonzero(people.resident)
+        movers = np.unique(draw.choice(hosts, max(int(draw.poisson(len(hosts) * 0.006)), 1)))  # no month without a row
         people.commune[movers] = people.commune[draw.choice(hosts, len(movers))]
         changed[movers] = True
 
@@ -270,7 +272,7 @@ class Country:
 
     def _renumber(self, draw: np.random.Generator, changed: Mask) -> None:
         people = self.people
-        who = self._some(draw, people.resident & (people.previous_id == 0), 0.0002, 1)
+        who = self._some(draw, people.resident & (people.previous_id == 0), 0.0002, True)
         taken = np.concatenate([people.citizen_id, people.previous_id])
         fresh = numbers(draw, people.citizen_id[who] // 10**9, people.born[who], people.sex[who], taken)
         people.previous_id[who] = people.citizen_id[who]
@@ -280,7 +282,7 @@ class Country:
     def _births(self, draw: np.random.Generator, first: int, last: int) -> People:
         people = self.people
         aged = (first - people.born) / _DAYS_A_YEAR
-        mothers = self._some(draw, people.resident & (people.sex == 1) & (aged >= 18) & (aged < 42), 0.0066, 1)
+        mothers = self._some(draw, people.resident & (people.sex == 1) & (aged >= 18) & (aged < 42), 0.0066, True)
         size = len(mothers)
         born = draw.integers(first, last + 1, size)
         born -= np.where(draw.random(size) < 0.1, draw.integers(31, 60, size), 0)
@@ -315,8 +317,8 @@ def _base_cards(draw: np.random.Generator, people: People, eve: int) -> None:
     for age in _CARD_AGES[1:]:
         birthday = anniversary(people.born, age)
         threshold = np.where(birthday <= eve, birthday, threshold)
-    campaign = np.int64(day(date(2021, 1, 1)))
-    start = np.maximum(threshold, min(campaign, eve - 400))
+    campaign = min(day(date(2021, 1, 1)), eve - 400)
+    start = np.maximum(threshold, campaign)
     issued = start + (draw.random(size) ** 2 * np.maximum(eve - start, 1)).astype(np.int64)
     holds = (aged >= _CARD_AGES[0]) & (draw.random(size) < 0.965) & (people.status != CANCELLED)
     people.card[holds] = np.minimum(issued, eve)[holds]

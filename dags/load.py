@@ -1,0 +1,33 @@
+"""One DAG per contract: what a sender delivered for a month is verified, staged, gated and accepted."""
+
+from airflow.sdk import dag
+
+from p06 import contract
+from p06.airflow.load import accept, gate, stage
+from p06.airflow.schedule import monthly, retried
+
+
+def load_of(source: contract.Contract) -> None:
+    """The load of one source; the run's partition key is the period."""
+
+    @dag(
+        dag_id=f"load__{source.source}",
+        dag_display_name=f"load {source.source}",
+        description=source.title_en,
+        doc_md=source.doc_md,
+        schedule=monthly(source),
+        tags=["load", source.sector],
+        default_args=retried(source.owner),
+        catchup=False,
+        max_active_runs=4,
+    )
+    def load() -> None:
+        staged = stage(source.source)
+        passed = gate(staged)
+        accept(source)(passed)
+
+    load()
+
+
+for each in contract.load_all().values():
+    load_of(each)

@@ -1,0 +1,27 @@
+"""A month is built, gated and published as soon as the ledger calls it stale and ready."""
+
+from airflow.sdk import dag
+
+from p06 import contract
+from p06.airflow.release import REBUILD, build, gate, publish, stale
+from p06.airflow.schedule import on_any_acceptance, retried
+
+
+@dag(
+    dag_id="release",
+    description="Build, gate and publish the period of the run, when the ledger asks for it",
+    doc_md=__doc__,
+    schedule=on_any_acceptance(contract.load_all().values()),
+    tags=["release"],
+    default_args=retried("data engineering", retries=3),
+    params=REBUILD,
+    max_active_runs=1,
+)
+def release() -> None:
+    """Ask, build, gate, publish."""
+    built = build()
+    stale() >> built
+    publish(gate(built))
+
+
+release()

@@ -1,0 +1,24 @@
+"""Looks at landing, the ledger and the calendar: starts loads, wakes releases, names what is overdue, tidies up."""
+
+from airflow.sdk import dag
+
+from p06.airflow.schedule import now_and_then, retried
+from p06.airflow.watch import load_what_arrived, tell_what_is_missing, tidy, wake_releases
+
+
+@dag(
+    dag_id="watch",
+    description="Expected against arrived; nothing that happened stays unnoticed",
+    doc_md=__doc__,
+    schedule=now_and_then(),
+    tags=["watch"],
+    default_args=retried("data engineering", retries=1),
+    catchup=False,
+    max_active_runs=1,
+)
+def watch() -> None:
+    """What arrived, what is stale, what is late, what is left over."""
+    load_what_arrived() >> wake_releases() >> tell_what_is_missing() >> tidy()
+
+
+watch()

@@ -1,0 +1,84 @@
+{# What the build is about: its period, its number, the extracts pinned for it. #}
+
+{% macro generate_schema_name(custom_schema_name, node) -%}
+    {{ custom_schema_name or target.schema }}
+{%- endmacro %}
+
+{# The first day of the period. #}
+{% macro period() -%} date '{{ var("period") }}' {%- endmacro %}
+
+{# The last day of the period. #}
+{% macro as_of() -%} date '{{ var("as_of") }}' {%- endmacro %}
+
+{# Whether an extract of the source was accepted for the period. #}
+{% macro received(source_name) -%}
+    {{ return(source_name in var('extracts')) }}
+{%- endmacro %}
+
+{# The first day of the area list a source's extract was sent under. #}
+{% macro area_edition(source_name) -%}
+    date '{{ var("extracts")[source_name]["area_edition"] if received(source_name) else "1900-01-01" }}'
+{%- endmacro %}
+
+{# The rows of one month in this build; how a model reads another. #}
+{% macro month(relation) -%}
+    (select * from {{ relation }} where period = {{ period() }} and build_id = {{ var("build_id") }})
+{%- endmacro %}
+
+{# Whether a row of a system-versioned table is part of the register state this build reads. #}
+{% macro visible(alias) -%}
+    {{ alias }}.from_state <= {{ var("state_after") }}
+    and ({{ alias }}.to_state is null or {{ alias }}.to_state > {{ var("state_after") }})
+{%- endmacro %}
+
+{# Whether a period lies in [valid_from, valid_to). #}
+{% macro valid_in_period(alias) -%}
+    {{ alias }}.valid_from <= {{ period() }} and ({{ alias }}.valid_to is null or {{ alias }}.valid_to > {{ period() }})
+{%- endmacro %}
+
+{# The leaf of the source's pinned extract; no rows of the right shape when none was received. #}
+{% macro staged(source_name) -%}
+    {%- set parent = source('staging', source_name) -%}
+    {%- if received(source_name) -%}
+        {{ parent.incorporate(path={"identifier": var('extracts')[source_name]['leaf']}) }}
+    {%- else -%}
+        (select {{ typed_nulls(source_name) }} where false)
+    {%- endif -%}
+{%- endmacro %}
+
+{# The leaves of all register extracts the vault does not hold yet, each row with the key of its extract. #}
+{% macro staged_register() -%}
+    {%- set parent = source('staging', 'population_register') -%}
+    {%- for extract in var('register_new') -%}
+        {{ 'union all ' if not loop.first }}select {{ extract['key'] }}::bigint as extract_key, leaf.* from {{ parent.incorporate(path={"identifier": extract['leaf']}) }} as leaf
+    {%- else -%}
+        select null::bigint as extract_key, {{ typed_nulls('population_register') }} where false
+    {%- endfor -%}
+{%- endmacro %}
+
+{% macro typed_nulls(source_name) -%}
+    null::date as period, null::text as extract_id, null::smallint as file_no, null::bigint as line, null::uuid as record_key
+    {%- for column in contracts()[source_name]['columns'] -%}
+        , null::{{ column['type'] }} as {{ column['name'] }}
+    {%- endfor -%}
+{%- endmacro %}
+
+{# The contracts of the sources that have a fact mart, by name. #}
+{% macro fact_sources() -%}
+    {{ return(contracts().values() | selectattr('mart') | sort(attribute='source') | list) }}
+{%- endmacro %}
+
+{# The contracts of the sources whose rows are matched against the register, by name. #}
+{% macro matched_sources() -%}
+    {{ return(contracts().values() | selectattr('matched') | sort(attribute='source') | list) }}
+{%- endmacro %}
+
+{# A citizen's count or sum of a source: 0 without rows, null when the source was not received. #}
+{% macro counted(column, source_name) -%}
+    {{ 'coalesce(' ~ column ~ ', 0)' if received(source_name) else 'null' }}
+{%- endmacro %}
+
+{# A citizen's flag from a source: false without rows, null when the source was not received. #}
+{% macro flagged(column, source_name) -%}
+    {{ 'coalesce(' ~ column ~ ', false)' if received(source_name) else 'null::boolean' }}
+{%- endmacro %}

@@ -1,0 +1,50 @@
+{# The fact mart of a source, derived from its contract: what all facts share, then its measures and codes. #}
+{% macro fact(source_name) -%}
+{%- set contract = contracts()[source_name] -%}
+-- one row per staged row of {{ source_name }}
+with
+staged_rows as (
+    select * from {{ ref('stg_' ~ source_name) }}
+)
+{%- if contract['matched'] %},
+
+matches as (
+    select * from {{ ref('int_match') }} where source = '{{ source_name }}'
+)
+{%- endif %}
+
+select
+    {{ period() }} as period,
+    s.record_key,
+    {% if contract['matched'] -%}
+    m.citizen_token,
+    coalesce(m.match_method, 'none') as match_method,
+    coalesce(m.match_confidence, 0) as match_confidence,
+    {%- else -%}
+    null::uuid as citizen_token,
+    'none' as match_method,
+    0::numeric(5, 4) as match_confidence,
+    {%- endif %}
+    {% if contract['commune_column'] -%}
+    a.province_code,
+    s.{{ contract['commune_column'] }} as commune_code
+    {%- elif contract['matched'] -%}
+    m.residence_province_code as province_code
+    {%- else -%}
+    null::text as province_code
+    {%- endif %}
+    {%- for column in contract['measures'] %},
+    s.{{ column }}
+    {%- endfor %}
+from staged_rows as s
+{%- if contract['matched'] %}
+left join matches as m on m.file_no = s.file_no and m.line = s.line
+{%- endif %}
+{%- if contract['commune_column'] %}
+left join {{ ref('int_area_code') }} as a
+    on a.level = 'commune'
+    and a.edition = {{ area_edition(source_name) }}
+    and a.code = s.{{ contract['commune_column'] }}
+    and {{ valid_in_period('a') }}
+{%- endif %}
+{%- endmacro %}

@@ -1,0 +1,24 @@
+{# Rows of register extracts, kept by extract: those the vault does not hold yet are added, each once. #}
+{% materialization held_extracts, adapter='postgres' %}
+    {%- set target_relation = this.incorporate(type='table') -%}
+    {%- set columns = model.columns.keys() | join(', ') -%}
+    {{ get_assert_columns_equivalent(sql) }}
+    {% call statement('main') %}
+        {% for extract in var('register_new') %}
+        insert into vault.register_extract (extract_key, extract_id, period)
+        values ({{ extract['key'] }}, '{{ extract['extract_id'] }}', date '{{ extract['period'] }}');
+        {% endfor %}
+        insert into {{ target_relation }} ({{ columns }})
+        select {{ columns }} from (
+            {{ sql }}
+        ) as fresh;
+        create index if not exists {{ this.identifier }}_citizen_id on {{ target_relation }} (citizen_id);
+        create index if not exists {{ this.identifier }}_linked on {{ target_relation }} (previous_citizen_id) where previous_citizen_id is not null;
+        create index if not exists {{ this.identifier }}_period on {{ target_relation }} using brin (period);
+        {% if var('register_new') %}
+        analyze {{ target_relation }};
+        {% endif %}
+    {% endcall %}
+    {% do adapter.commit() %}
+    {{ return({'relations': [target_relation]}) }}
+{% endmaterialization %}

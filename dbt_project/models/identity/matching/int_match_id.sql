@@ -1,0 +1,42 @@
+-- one row per record: what its citizen_id decides; a record still open keeps the values the next steps ask for
+with
+found as (
+    select
+        r.source,
+        r.file_no,
+        r.line,
+        case
+            when n.citizen_id is null then null
+            when {{ two_of_three_agree('r', 'n') }} then n.leads_by
+            else 'conflict'
+        end as match_method,
+        n.root_id,
+        n.citizen_token,
+        n.residence_province_code,
+        r.citizen_id,
+        r.old_id,
+        r.full_name,
+        r.birth_date,
+        r.sex,
+        r.commune_code,
+        r.insurance_card_no
+    from {{ ref('int_record') }} as r
+    left join {{ ref('int_register_number') }} as n on n.citizen_id = r.citizen_id
+)
+
+select
+    source,
+    file_no,
+    line,
+    match_method,
+    case when match_method <> 'conflict' then root_id end as root_id,
+    case when match_method <> 'conflict' then citizen_token end as citizen_token,
+    case when match_method <> 'conflict' then residence_province_code end as residence_province_code,
+    case when match_method is null then citizen_id end as citizen_id,
+    case when match_method is null then old_id end as old_id,
+    case when match_method is null then full_name end as full_name,
+    case when match_method is null then birth_date end as birth_date,
+    case when match_method is null then sex end as sex,
+    case when match_method is null then commune_code end as commune_code,
+    case when match_method is null then insurance_card_no end as insurance_card_no
+from found

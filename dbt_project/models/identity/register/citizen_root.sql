@@ -1,0 +1,50 @@
+-- one row per number that is joined to another, and register state
+{{ config(materialized='system_versioned', key=['citizen_id'], indexed=[['citizen_id'], ['root_id']], contract={'enforced': true}) }}
+
+with
+links as (
+    select
+        r.citizen_id,
+        r.previous_citizen_id,
+        min(r.period) as stated_in
+    from {{ ref('register_row') }} as r
+    inner join {{ ref('int_register_input') }} as i on i.extract_key = r.extract_key
+    where r.previous_citizen_id is not null and r.previous_citizen_id <> r.citizen_id
+    group by r.citizen_id, r.previous_citizen_id
+),
+
+persons as (
+    select
+        n.citizen_id,
+        n.group_id
+    from vault.linked_numbers(
+        (select array_agg(citizen_id order by citizen_id, previous_citizen_id) from links),
+        (select array_agg(previous_citizen_id order by citizen_id, previous_citizen_id) from links)
+    ) as n
+),
+
+-- the number that states no previous one; the smallest of several, or of all in a circle
+roots as (
+    select
+        p.group_id,
+        coalesce(min(p.citizen_id) filter (where l.citizen_id is null), min(p.citizen_id)) as root_id
+    from persons as p
+    left join (select distinct citizen_id from links) as l on l.citizen_id = p.citizen_id
+    group by p.group_id
+),
+
+superseded as (
+    select
+        previous_citizen_id as citizen_id,
+        min(stated_in) as superseded_from
+    from links
+    group by previous_citizen_id
+)
+
+select
+    p.citizen_id,
+    r.root_id,
+    s.superseded_from
+from persons as p
+inner join roots as r on r.group_id = p.group_id
+left join superseded as s on s.citizen_id = p.citizen_id

@@ -1,0 +1,39 @@
+-- one row per citizen whom the register extracts changed since the visible state touch
+with
+changed_numbers as (
+    {% if var('register_everyone') -%}
+    select r.citizen_id
+    from {{ ref('register_row') }} as r
+    inner join {{ ref('int_register_input') }} as i on i.extract_key = r.extract_key
+    union
+    select root_id as citizen_id from vault.citizen_history where to_state is null
+    {%- else -%}
+    select unnest(array[r.citizen_id, r.previous_citizen_id]) as citizen_id
+    from {{ ref('register_row') }} as r
+    where
+    {%- for extract in var('register_changed') %}
+        {{ 'or ' if not loop.first }}(r.period = date '{{ extract["period"] }}' and r.extract_key = {{ extract["key"] }})
+    {%- endfor %}
+    {%- endif %}
+),
+
+roots as (
+    select coalesce(after.root_id, c.citizen_id) as root_id
+    from changed_numbers as c
+    left join {{ ref('citizen_root') }} as after on after.citizen_id = c.citizen_id and after.to_state is null
+    where c.citizen_id is not null
+    union
+    select coalesce(before.root_id, c.citizen_id)
+    from changed_numbers as c
+    left join {{ ref('citizen_root') }} as before
+        on before.citizen_id = c.citizen_id
+        and before.from_state <= {{ var('state_before') }}
+        and (before.to_state is null or before.to_state > {{ var('state_before') }})
+    where c.citizen_id is not null
+)
+
+select
+    r.root_id,
+    t.citizen_token
+from roots as r
+left join {{ source('vault', 'citizen_token') }} as t on t.citizen_id = r.root_id

@@ -1,0 +1,1 @@
+"""The only code that imports Airflow: schedules and thin tasks. No SQL and no rules live here."""

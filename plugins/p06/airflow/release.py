@@ -1,0 +1,52 @@
+"""The tasks of a release. They hand each other the build's number, nothing else."""
+
+from __future__ import annotations
+
+from airflow.sdk import Param, task
+
+from p06.airflow import run
+
+REBUILD = {
+    "rebuild": Param(
+        False,
+        type="boolean",
+        description="Build the period although the ledger does not ask for it: held, or its models changed.",
+    )
+}
+
+
+@task.short_circuit
+def stale() -> bool:
+    """Ask the ledger: stale, ready, neither held nor inside an open backfill. Otherwise the run ends here."""
+    with run.told_safely():
+        from p06 import plan
+
+        return run.asked("rebuild") or plan.wake(run.period())
+
+
+@task
+def build() -> int:
+    """Build every mart of the period beside what readers see."""
+    with run.told_safely():
+        from p06 import release
+
+        return release.build(run.period(), run.log.info)
+
+
+@task
+def gate(build_id: int) -> int:
+    """Gate 2: judge the build. A block fails this task; the last release is still served."""
+    with run.told_safely():
+        from p06 import release
+
+        release.gate(build_id)
+        return build_id
+
+
+@task
+def publish(build_id: int) -> str:
+    """Point readers at the build, over all marts at once."""
+    with run.told_safely():
+        from p06 import release
+
+        return release.publish_build(build_id)

@@ -1,0 +1,51 @@
+"""The tasks of the watch."""
+
+from __future__ import annotations
+
+from airflow.sdk import task
+
+from p06.airflow import run
+from p06.airflow.schedule import SWEEP
+
+
+@task
+def load_what_arrived() -> list[str]:
+    """Start the load of each source and period with a delivery pending in landing."""
+    with run.told_safely():
+        from p06 import watch
+
+        return watch.start_loads(run.log.info)
+
+
+@task(outlets=[SWEEP], trigger_rule="all_done")
+def wake_releases(*, outlet_events: dict) -> list[str]:  # type: ignore[type-arg]
+    """Name the stale periods no release is under way for, so that a lost wake-up is made good."""
+    with run.told_safely():
+        from p06 import watch
+
+        periods = watch.forgotten()
+        if not periods:
+            raise run.nothing_to_do("nothing is stale")
+        outlet_events[SWEEP].add_partitions(periods)
+        return periods
+
+
+@task(trigger_rule="all_done")
+def tell_what_is_missing() -> list[str]:
+    """Expected against arrived, by the contracts' deadlines."""
+    with run.told_safely():
+        from p06 import watch
+
+        found = watch.overdue()
+        for line in found:
+            run.log.warning("%s", line)
+        return found
+
+
+@task(trigger_rule="all_done")
+def tidy() -> list[str]:
+    """Close backfills whose process died; drop what no reader and no build needs any more."""
+    with run.told_safely():
+        from p06 import watch
+
+        return watch.tidy(run.log.info)

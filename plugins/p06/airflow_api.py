@@ -1,0 +1,241 @@
+"""Airflow's REST API: the few calls this warehouse makes, with a token. Named runs only, by partition key."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from p06.errors import P06Error
+from p06.period import Period
+from p06.settings import settings
+
+if TYPE_CHECKING:
+    import httpx
+
+ACTIVE = ("queued", "running")
+ENDED = ("success", "failed")
+SERVICE = "p06"  # the account that starts runs
+_PAGE = 100
+
+
+@dataclass(frozen=True)
+class Run:
+    """One DAG run."""
+
+    dag_id: str
+    run_id: str
+    key: str | None
+    state: str
+    started: str | None
+    ended: str | None
+
+    @property
+    def source(self) -> str | None:
+        """The source whose load this is."""
+        return self.dag_id.removeprefix("load__") if self.dag_id.startswith("load__") else None
+
+
+@dataclass
+class Client:
+    """A session with one Airflow. Every call raises P06Error P06-STACK-004 when nobody answers, 005 on a refusal."""
+
+    url: str
+    user: str
+    password: str = field(repr=False)
+    _http: httpx.Client | None = field(default=None, init=False, repr=False)
+    _token: str | None = field(default=None, init=False, repr=False)
+
+    def __enter__(self) -> Client:
+        import httpx
+
+        self._http = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._http is not None:
+            self._http.close()
+
+    def health(self) -> dict[str, str]:
+        """Component -> healthy, unhealthy, or empty when it never reported."""
+        found = self._call("GET", "/api/v2/monitor/health", signed=False)
+        return {name: str(part.get("status") or "") for name, part in found.items() if isinstance(part, dict)}
+
+    def dags(self) -> list[dict[str, Any]]:
+        """Every DAG Airflow has read."""
+        return self._pages("/api/v2/dags", "dags", {})
+
+    def import_errors(self) -> list[dict[str, Any]]:
+        """DAG files Airflow could not read."""
+        return self._pages("/api/v2/importErrors", "import_errors", {})
+
+    def trigger(self, dag_id: str, period: Period, conf: Mapping[str, Any] | None = None) -> Run:
+        """Ask for a run of the DAG for one period."""
+        body = {"logical_date": None, "partition_key": str(period), "conf": dict(conf or {})}
+        return _run(self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", body))
+
+    def start(self, dag_id: str) -> Run:
+        """Ask for a run now of a DAG that knows no periods."""
+        return _run(self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None}))
+
+    def run(self, dag_id: str, run_id: str) -> Run:
+        """One run by its id."""
+        return _run(self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"))
+
+    def runs(self, dag_id: str = "~", states: Sequence[str] = (), started_since: str | None = None) -> list[Run]:
+        """Runs of a DAG (``~``: of all), oldest first; ``started_since`` is an ISO timestamp of the request."""
+        query: dict[str, Any] = {"order_by": "run_after"}
+        if states:
+            query["state"] = list(states)
+        if started_since:
+            query["start_date_gte"] = started_since
+        return [_run(item) for item in self._pages(f"/api/v2/dags/{dag_id}/dagRuns", "dag_runs", query)]
+
+    def active(self) -> set[tuple[str, str]]:
+        """(DAG, partition key) of what waits or runs."""
+        return {(run.dag_id, run.key) for run in self.runs(states=ACTIVE) if run.key is not None}
+
+    def tasks(self, dag_id: str, run_id: str) -> dict[str, str]:
+        """Task -> state in one run."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+        return {item["task_id"]: str(item["state"]) for item in self._pages(path, "task_instances", {})}
+
+    def asset_events(self, uri: str | None = None) -> list[dict[str, Any]]:
+        """Asset events (of one asset), oldest first, each with ``partition_key`` and ``source_run_id``."""
+        events = self._pages("/api/v2/assets/events", "asset_events", {"order_by": "timestamp"})
+        return [event for event in events if uri is None or event.get("uri") == uri]
+
+    def create_backfill(self, dag_id: str, first: Period, last: Period, max_active_runs: int) -> int:
+        """Open Airflow's own backfill of a range of partitions, completed ones again; returns its id."""
+        body = {
+            "dag_id": dag_id,
+            "from_date": f"{first.first_day.isoformat()}T00:00:00Z",
+            "to_date": f"{last.first_day.isoformat()}T00:00:00Z",
+            "run_backwards": False,
+            "dag_run_conf": {},
+            "reprocess_behavior": "completed",
+            "max_active_runs": max_active_runs,
+        }
+        return int(self._call("POST", "/api/v2/backfills", body)["id"])
+
+    def backfill_ended(self, backfill_id: int) -> bool:
+        """Whether Airflow has completed the backfill."""
+        return self._call("GET", f"/api/v2/backfills/{backfill_id}")["completed_at"] is not None
+
+    def cancel_backfill(self, backfill_id: int) -> None:
+        """Stop a backfill; runs under way end by themselves."""
+        self._call("PUT", f"/api/v2/backfills/{backfill_id}/cancel")
+
+    def backfill_runs(self, backfill_id: int, dag_id: str) -> list[Run]:
+        """The runs a backfill made."""
+        found = self._pages(f"/api/v2/dags/{dag_id}/dagRuns", "dag_runs", {"run_type": ["backfill"]})
+        return [_run(item) for item in found if item.get("backfill_id") in (backfill_id, None)]
+
+    def wait(self, runs: Collection[Run], seconds: float) -> list[Run]:
+        """The same runs once all have ended. Raises P06Error P06-STACK-006 after so many seconds."""
+        until = time.monotonic() + seconds
+        open_runs, ended = list(runs), []
+        while open_runs:
+            current = [self.run(run.dag_id, run.run_id) for run in open_runs]
+            ended += [run for run in current if run.state in ENDED]
+            open_runs = [run for run in current if run.state not in ENDED]
+            if open_runs:
+                if time.monotonic() > until:
+                    raise P06Error("P06-STACK-006", waiting=" ".join(f"{r.dag_id}/{r.key}" for r in open_runs[:5]))
+                time.sleep(1)
+        return ended
+
+    def _pages(self, path: str, name: str, query: Mapping[str, Any]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self._call("GET", path, query={**query, "limit": _PAGE, "offset": len(found)})
+            found += page[name]
+            if len(found) >= page["total_entries"] or not page[name]:
+                return found
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] | None = None,
+        signed: bool = True,
+    ) -> dict[str, Any]:
+        import httpx
+
+        assert self._http is not None, "use the client in a with statement"
+        try:
+            if signed and self._token is None:
+                self._token = self._sign_in(self._http)
+            headers = {"Authorization": f"Bearer {self._token}"} if signed else {}
+            answer = self._http.request(method, path, json=body, params=query, headers=headers)
+            if signed and answer.status_code == httpx.codes.UNAUTHORIZED:
+                self._token = self._sign_in(self._http)
+                headers = {"Authorization": f"Bearer {self._token}"}
+                answer = self._http.request(method, path, json=body, params=query, headers=headers)
+        except httpx.TransportError as error:
+            raise P06Error("P06-STACK-004", kind=type(error).__name__) from None
+        if answer.is_error:
+            raise P06Error("P06-STACK-005", method=method, path=path, status=answer.status_code)
+        return dict(answer.json()) if answer.content else {}
+
+    def _sign_in(self, http: httpx.Client) -> str:
+        answer = http.post("/auth/token", json={"username": self.user, "password": self.password})
+        if answer.is_error:
+            raise P06Error("P06-STACK-005", method="POST", path="/auth/token", status=answer.status_code)
+        return str(answer.json()["access_token"])
+
+
+def connect() -> Client:
+    """The Airflow the environment names (``P06_AIRFLOW_URL``, ``_USER``, ``_PASSWORDS_FILE``), else this home's.
+
+    Raises P06Error P06-STACK-004 when there is none.
+    """
+    try:
+        url = os.environ.get("P06_AIRFLOW_URL") or local_url()
+        user = os.environ.get("P06_AIRFLOW_USER", SERVICE)
+        passwords = json.loads(Path(os.environ.get("P06_AIRFLOW_PASSWORDS_FILE") or users_file()).read_bytes())
+        return Client(url, user, passwords[user])
+    except (KeyError, FileNotFoundError):
+        raise P06Error("P06-STACK-004") from None
+
+
+def local_url() -> str:
+    """Where this home's Airflow listens. Raises FileNotFoundError when it was never started."""
+    return f"http://127.0.0.1:{int(port_file().read_text())}"
+
+
+def port_file() -> Path:
+    """Holds the port this home's Airflow keeps."""
+    return settings().home / "airflow" / "port"
+
+
+def users_file() -> Path:
+    """Holds the passwords of this home's Airflow accounts, in clear, for its owner alone."""
+    return settings().home / "secrets" / "airflow-users.json"
+
+
+def run_states() -> dict[str, dict[str, int]]:
+    """DAG -> state -> number of runs."""
+    counted: dict[str, dict[str, int]] = {}
+    with connect() as airflow:
+        for run in airflow.runs():
+            states = counted.setdefault(run.dag_id, {})
+            states[run.state] = states.get(run.state, 0) + 1
+    return counted
+
+
+def _run(item: Mapping[str, Any]) -> Run:
+    return Run(
+        dag_id=item["dag_id"],
+        run_id=item["dag_run_id"],
+        key=item.get("partition_key"),
+        state=item["state"],
+        started=item.get("start_date"),
+        ended=item.get("end_date"),
+    )

@@ -1,0 +1,34 @@
+"""Named places where a test ends the process, to prove that the same command finishes the work afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+VARIABLE = "P06_FAIL_AT"
+
+LOAD = (
+    "load.started",  # the attempt stands in the ledger
+    "load.copy_started",  # the first rows are on their way
+    "load.copied",  # every row was sent
+    "load.judged",  # duplicates and key conflicts are out, quarantine is written
+    "load.reconciled",  # the sums hold, nothing is committed
+    "load.staged",  # committed
+    "load.gated",  # gate 1 has answered
+    "load.accepting",  # the pointer is moved, not committed
+    "load.accepted",  # committed
+)
+RELEASE: tuple[str, ...] = (
+    "publish.checked",  # the fingerprint still holds
+    "publish.written",  # pointers are moved, not committed
+    "publish.committed",
+)
+STEPS = LOAD + RELEASE
+
+
+def point(step: str) -> None:
+    """End this process as ``kill -9`` would when the environment names this step. Raises KeyError on an unknown step."""
+    if step not in STEPS:
+        raise KeyError(step)
+    if os.environ.get(VARIABLE) == step:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,286 @@
+"""The dbt project as it runs: the checkout's models, and beside them what the contracts say."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from p06 import contract
+from p06.contract import Contract
+from p06.errors import P06Error
+from p06.settings import settings
+
+PARTS = ("models", "macros", "tests")
+GENERATED = "generated"
+
+# The commune of a parcel says where the land is, not where its holder lives: it is never compared with a residence.
+COMMUNE_NOT_COMPARED = frozenset({"land_parcel"})
+# The source whose health card carries the social insurance number that another source is keyed by.
+INSURANCE_COLUMN = {"health_visit": "insurance_card_no"}
+
+_SHARED = (
+    ("period", "date", "first day of the month the data speak about", "ngày đầu của tháng dữ liệu"),
+    ("record_key", "uuid", "stable key of the record, made from its business key with the token key",
+     "khóa ổn định của bản ghi, tạo từ khóa nghiệp vụ"),
+    ("citizen_token", "uuid", "the citizen's token, empty unless the row is matched",
+     "mã thay thế của công dân, để trống nếu chưa khớp"),
+    ("match_method", "text", "how the row was matched: id, previous_id, old_id, insurance_no, name_birth, linked, "
+     "none or conflict", "cách khớp"),
+    ("match_confidence", "numeric(5,4)", "one fixed number per method", "độ tin cậy của cách khớp"),
+    ("province_code", "text", "province of the row's commune, else of the matched citizen's residence",
+     "tỉnh của xã trong dòng, hoặc của nơi cư trú"),
+)  # fmt: skip
+_COMMUNE = ("commune_code", "text", "commune as received", "mã xã như đã nhận")
+METHODS = ("id", "previous_id", "old_id", "insurance_no", "name_birth", "linked", "none", "conflict")
+
+
+@dataclass(frozen=True)
+class MartColumn:
+    """One published column, with its type and what it means in two languages."""
+
+    name: str
+    type: str
+    description_en: str
+    description_vi: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model that has a contract: its columns in the order they are published."""
+
+    name: str
+    description_en: str
+    description_vi: str
+    columns: tuple[MartColumn, ...]
+
+
+def render(folder: Path) -> Path:
+    """Write the runnable project below ``folder/project`` and return its path; files that are equal stay untouched.
+
+    Added to the checkout's project: sources, one fact model with its contract and tests per sector contract, and the
+    macro ``contracts()``. Raises P06Error P06-BUILD-004 when a contract has no staging model.
+    """
+    project = folder / "project"
+    wanted = _files()
+    for path, content in wanted.items():
+        target = project / path
+        if not target.exists() or target.read_bytes() != content:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+    for part in PARTS:
+        for stale in [path for path in (project / part).rglob("*") if path.is_file()]:
+            if stale.relative_to(project).as_posix() not in wanted:
+                stale.unlink()
+    return project
+
+
+def content_hash(part: str | None = None) -> str:
+    """SHA-256 over the project's SQL, macros and YAML, generated files included; of the files below one part only."""
+    digest = hashlib.sha256()
+    for path, content in sorted(_files().items()):
+        if part is None or path.startswith(part) or path.startswith("macros/"):
+            digest.update(f"{path}\0{len(content)}\0".encode())
+            digest.update(content)
+    return digest.hexdigest()
+
+
+def models() -> dict[str, Model]:
+    """Every model that has a contract, by name: the marts, and the tables the register's states are kept in."""
+    return dict(_models(content_hash()))
+
+
+def remove(folder: Path) -> None:
+    """Forget the rendered project and what dbt kept beside it."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def staging_model(known: Contract) -> tuple[str, str]:
+    """Path below the project and text of the staging model a new source begins with."""
+    columns = ("record_key", "file_no", "line", *(column.name for column in known.columns if column.name != "updated_at"))
+    text = "-- one row per accepted row of the period\nselect\n"
+    text += ",\n".join(f"    {name}" for name in columns) + f"\nfrom {{{{ staged('{known.source}') }}}}\n"
+    return f"models/staging/{known.sector}/stg_{known.source}.sql", text
+
+
+def _files() -> dict[str, bytes]:
+    root = settings().dbt_project
+    paths = [root / "dbt_project.yml"]
+    for part in PARTS:
+        paths += sorted(path for path in (root / part).rglob("*") if path.suffix in (".sql", ".yml", ".csv"))
+    stamps = tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths)
+    contracts = contract.load_all()
+    marks = tuple((name, known.hash) for name, known in contracts.items())
+    return _rendered(root, stamps, marks)
+
+
+@cache
+def _rendered(
+    root: Path, stamps: tuple[tuple[Path, int, int], ...], marks: tuple[tuple[str, str], ...]
+) -> dict[str, bytes]:
+    files = {path.relative_to(root).as_posix(): path.read_bytes() for path, _, _ in stamps}
+    files["profiles.yml"] = _PROFILE.encode()
+    files |= {path: text.encode() for path, text in _generated(files)}
+    return files
+
+
+def _generated(files: dict[str, bytes]) -> Iterator[tuple[str, str]]:
+    contracts = contract.load_all()
+    facts = [known for known in contracts.values() if known.mart]
+    present = {Path(path).stem for path in files}
+    for known in contracts.values():
+        if f"stg_{known.source}" not in present:
+            raise P06Error("P06-BUILD-004", source=known.source, file=staging_model(known)[0])
+    yield f"macros/{GENERATED}/contracts.sql", _contracts_macro(contracts)
+    yield f"models/{GENERATED}/sources.yml", _dump(_sources(contracts))
+    for known in facts:
+        yield f"models/marts/{known.sector}/{known.mart}.sql", _fact_sql(known)
+    yield f"models/marts/{GENERATED}.yml", _dump({"version": 2, "models": [_fact_model(known) for known in facts]})
+
+
+def _contracts_macro(contracts: dict[str, Contract]) -> str:
+    known = {
+        name: {
+            "source": name,
+            "mart": entry.mart,
+            "matched": entry.is_sector_source,
+            "commune_column": entry.commune_column,
+            "compared_commune": None if name in COMMUNE_NOT_COMPARED else entry.commune_column,
+            "insurance_column": INSURANCE_COLUMN.get(name),
+            "measures": [column.name for column in entry.measures],
+            "columns": [{"name": column.name, "type": column.sql_type} for column in entry.columns],
+        }
+        for name, entry in contracts.items()
+    }
+    text = json.dumps(known, indent=1).replace("null", "none").replace("true", "true")
+    return f"{{# What the contracts say, for models to derive from. #}}\n{{% macro contracts() %}}\n{{% do return({text}) %}}\n{{% endmacro %}}\n"
+
+
+def _fact_sql(known: Contract) -> str:
+    return (
+        "{{ config(indexed=[['citizen_token']]) }}\n\n"
+        f"-- depends on {{{{ ref('stg_{known.source}') }}}}\n{{{{ fact('{known.source}') }}}}\n"
+    )
+
+
+def fact_columns(known: Contract) -> tuple[MartColumn, ...]:
+    """The published columns of a source's fact mart: those all facts share, then the contract's measures and codes."""
+    shared = [*_SHARED, _COMMUNE] if known.commune_column else list(_SHARED)
+    own = [(c.name, c.sql_type, c.description_en, c.description_vi) for c in known.measures]
+    return tuple(MartColumn(*column) for column in (*shared, *own))
+
+
+def _fact_model(known: Contract) -> dict[str, Any]:
+    mart = str(known.mart)
+    required = ["period", "record_key", "match_method", "match_confidence"]
+    required += ["commune_code"] if known.commune_column else []
+    required += [column.name for column in known.measures if column.required]
+    tests = [
+        _test(f"{mart}_has_one_row_per_record", "unique_grain", "a record stands once", columns=["record_key"]),
+        _test(f"{mart}_is_complete", "complete", "what the contract requires is there", columns=required),
+        _test(f"{mart}_names_its_match_method", "one_of", "a known method", column="match_method", values=list(METHODS)),
+        _test(
+            f"{mart}_has_a_token_when_matched",
+            "always_true",
+            "a token when matched, and only then",
+            condition="(citizen_token is not null) = (match_method not in ('none', 'conflict'))",
+        ),
+        _test(
+            f"{mart}_citizens_are_in_dim_citizen",
+            "in_register",
+            "each has a version valid in the period",
+            column="citizen_token",
+        ),
+    ]
+    return {
+        "name": mart,
+        "description": known.description_en,
+        "config": {"meta": {"vi": known.description_vi}},
+        "data_tests": tests,
+        "columns": [_column(column) for column in fact_columns(known)],
+    }
+
+
+def _test(name: str, kind: str, description: str, **arguments: Any) -> dict[str, Any]:
+    return {kind: {"name": name, "description": description, "arguments": arguments}}
+
+
+def _column(column: MartColumn) -> dict[str, Any]:
+    return {
+        "name": column.name,
+        "data_type": column.type,
+        "description": column.description_en,
+        "config": {"meta": {"vi": column.description_vi}},
+    }
+
+
+def _sources(contracts: dict[str, Contract]) -> dict[str, Any]:
+    staging = [
+        {
+            "name": known.source,
+            "description": known.description_en,
+            "config": {"meta": {"vi": known.description_vi, "owner": known.owner}},
+            "columns": [
+                _column(MartColumn(c.name, c.sql_type, c.description_en, c.description_vi)) for c in known.columns
+            ],
+        }
+        for known in contracts.values()
+    ]
+    reference = [{"name": "dim_area"}, {"name": "area_change"}]
+    return {
+        "version": 2,
+        "sources": [
+            {"name": "staging", "schema": "staging", "tables": staging},
+            {"name": "vault", "schema": "vault", "tables": [{"name": "citizen_token"}]},
+            {"name": "reference", "schema": "build", "tables": reference},
+        ],
+    }
+
+
+def _dump(document: dict[str, Any]) -> str:
+    return yaml.dump(document, allow_unicode=True, sort_keys=False, width=120)
+
+
+@cache
+def _models(content: str) -> tuple[tuple[str, Model], ...]:
+    found = {}
+    for path, text in _files().items():
+        if not path.startswith("models/") or not path.endswith(".yml"):
+            continue
+        document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        for entry in document.get("models", ()):
+            columns = tuple(
+                MartColumn(c["name"], c["data_type"], c.get("description", ""), c["config"]["meta"]["vi"])
+                for c in entry.get("columns", ())
+                if "data_type" in c
+            )
+            if columns:
+                vi = entry.get("config", {}).get("meta", {}).get("vi", "")
+                found[entry["name"]] = Model(entry["name"], entry.get("description", ""), vi, columns)
+    return tuple(sorted(found.items()))
+
+
+_PROFILE = """\
+p06:
+  target: build
+  outputs:
+    build:
+      type: postgres
+      host: "{{ env_var('P06_DBT_HOST') }}"
+      port: "{{ env_var('P06_DBT_PORT') | as_number }}"
+      user: "{{ env_var('P06_DBT_USER') }}"
+      password: "{{ env_var('DBT_ENV_SECRET_P06_PASSWORD') }}"
+      dbname: "{{ env_var('P06_DBT_DBNAME') }}"
+      sslmode: "{{ env_var('P06_DBT_SSLMODE') }}"
+      schema: build
+      threads: 2
+      connect_timeout: 10
+      keepalives_idle: 60
+"""

@@ -1,0 +1,100 @@
+"""Keyed HMAC-SHA256: what stands for a citizen's number or a record's key where the number itself must not be seen.
+
+The key never enters the database. About 10^10 numbers are possible, so a hash without a key is reversed in hours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from p06.errors import P06Error
+from p06.settings import settings
+
+KEY_BYTES = 32
+TOKEN_BYTES = 16  # the first 128 bits of the HMAC
+_BLOCK = 64  # of SHA-256
+
+
+def key() -> bytes:
+    """The token key, 32 bytes from P06_TOKEN_KEY_FILE; made on first use. Raises P06Error P06-LOAD-041."""
+    path = settings().token_key_file
+    text = _read(path)
+    if text is None:
+        _make(path)
+        text = _read(path) or b""
+    try:
+        found = bytes.fromhex(text.decode("ascii").strip())
+    except ValueError:
+        found = b""
+    if len(found) != KEY_BYTES:
+        raise P06Error("P06-LOAD-041")
+    return found
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _make(path: Path) -> None:
+    """Write a new key; when two processes do so at once, one key wins and both use it."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(KEY_BYTES).hex().encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(draft, path)  # unlike a rename this fails when the file is there already
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def signer(prefix: bytes) -> Callable[[bytes], bytes]:
+    """A function giving the first 128 bits of HMAC-SHA256(key, prefix + message).
+
+    The pads are hashed once and copied for each message: 0.6 s per million instead of 1.7 s with ``hmac.digest``.
+    """
+    padded = key().ljust(_BLOCK, b"\0")
+    inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded) + prefix)
+    outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
+
+    def sign(message: bytes, inner: Any = inner.copy, outer: Any = outer.copy) -> bytes:
+        first, second = inner(), outer()
+        first.update(message)
+        second.update(first.digest())
+        return second.digest()[:16]  # type: ignore[no-any-return]
+
+    return sign
+
+
+def record_signer(source: str) -> Callable[[bytes], bytes]:
+    """Makes ``record_key`` from the business key of a row, its parts joined by U+001F."""
+    return signer(f"record|{source}|".encode())
+
+
+def citizen_tokens(numbers: Iterable[int]) -> list[tuple[int, UUID]]:
+    """(citizen_id, citizen_token) for twelve-digit numbers."""
+    sign = signer(b"citizen|")
+    return [(number, UUID(bytes=sign(b"%012d" % number))) for number in numbers]
+
+
+def keyed_digest(purpose: str, parts: Iterable[str]) -> str:
+    """Hex HMAC-SHA256 over a purpose and a sequence of texts, each with its length before it."""
+    code = hmac.new(key(), purpose.encode() + b"|", hashlib.sha256)
+    for part in parts:
+        encoded = part.encode()
+        code.update(b"%d:" % len(encoded) + encoded)
+    return code.hexdigest()

@@ -1,0 +1,147 @@
+"""Expected against arrived: starts loads, finds forgotten releases, names what is overdue, tidies up.
+
+Nothing here decides what a month contains; the calendar is asked only for deadlines.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from datetime import date, datetime, timezone
+from typing import Any
+
+from p06 import airflow_api, contract, database
+from p06.errors import Busy, P06Error
+from p06.period import Period, months
+
+Report = Callable[[str], None]
+_ABANDONED = "1 hour"  # a backfill of another host that long without an active load has lost its process
+
+
+def start_loads(report: Report = lambda text: None) -> list[str]:
+    """Start the load of every source and period with something pending, unless it waits or runs already.
+
+    Returns ``source period`` of each run started.
+    """
+    from p06 import load
+
+    waiting = load.pending()
+    if not waiting:
+        return []
+    started = []
+    with airflow_api.connect() as airflow:
+        active = airflow.active()
+        for source, period in sorted(set(waiting)):
+            if (f"load__{source}", str(period)) not in active:
+                airflow.trigger(f"load__{source}", period)
+                report(f"load of {source} {period} started")
+                started.append(f"{source} {period}")
+    return started
+
+
+def forgotten() -> list[str]:
+    """The stale periods no release waits or runs for, oldest first."""
+    from p06 import plan
+
+    stale = plan.stale_periods()
+    if not stale:
+        return []
+    with airflow_api.connect() as airflow:
+        active = airflow.active()
+    return [str(period) for period in stale if ("release", str(period)) not in active]
+
+
+def overdue(today: date | None = None) -> list[str]:
+    """One sentence per source that misses months whose deadline has passed.
+
+    A source is expected from the first month the warehouse holds of anything, or its ``due_from`` when that is later.
+    """
+    from p06 import suite
+
+    today = today or datetime.now(timezone.utc).date()
+    with database.connect("publisher", autocommit=True) as connection:
+        rows = connection.execute("select source, period from control.accepted").fetchall()
+    held = {(source, Period.of(first_day)) for source, first_day in rows}
+    if not held:
+        return []
+    first = min(period for _, period in held)
+    told = []
+    for source, promised in contract.load_all().items():
+        missing = [
+            period
+            for period in expected(promised, first, today)
+            if (source, period) not in held and suite.source_waived(source, period) is None
+        ]
+        told += [f"{source} {span} not received, due by day {promised.deadline_day}" for span in _spans(missing)]
+    return told
+
+
+def expected(promised: contract.Contract, first: Period, today: date) -> Iterator[Period]:
+    """The periods from ``first`` (or ``due_from``) on whose deadline lies before ``today``."""
+    start = max(first, promised.due_from) if promised.due_from else first
+    last = Period.of(today).shift(-1)
+    if today.day <= promised.deadline_day:
+        last = last.shift(-1)
+    yield from months(start, last)
+
+
+def tidy(report: Report = lambda text: None) -> list[str]:
+    """Close backfills whose process died, drop builds and staging tables nobody needs. Returns what was done."""
+    from p06 import release, staging
+
+    done = [f"backfill {number} closed: its process is gone" for number in close_dead_backfills()]
+    try:
+        done += [f"dropped {name}" for name in release.clean()]
+        done += [f"dropped {name}" for name in staging.drop_orphans()]
+    except Busy:
+        report("a release is running; tidying waits for the next round")
+    for line in done:
+        report(line)
+    return done
+
+
+def close_dead_backfills() -> list[int]:
+    """Close the open backfills whose process is gone, so that releases of their months go on; returns their numbers."""
+    with database.connect("publisher") as connection:
+        rows = connection.execute(
+            "select backfill_id, host, pid, process_started, opened_at < clock_timestamp() - %s::interval"
+            " from control.backfill where closed_at is null",
+            (_ABANDONED,),
+        ).fetchall()
+        dead = [number for number, host, pid, started, old in rows if _is_dead(host, pid, started, old)]
+        connection.execute(
+            "update control.backfill set closed_at = clock_timestamp() where backfill_id = any(%s) and closed_at is null",
+            (dead,),
+        )
+        connection.commit()
+    return dead
+
+
+def _is_dead(host: str, pid: int, started: float, old: bool) -> bool:
+    import psutil
+
+    if host != socket.gethostname():
+        return old and not _loads_active()
+    try:
+        return abs(psutil.Process(pid).create_time() - started) >= 1
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _loads_active() -> bool:
+    try:
+        with airflow_api.connect() as airflow:
+            return any(dag_id.startswith("load__") for dag_id, _ in airflow.active())
+    except P06Error:
+        return False
+
+
+def _spans(periods: Iterable[Period]) -> list[str]:
+    """Runs of neighbouring months as ``A..B``."""
+    spans: list[list[Any]] = []
+    for period in periods:
+        if spans and spans[-1][1].shift(1) == period:
+            spans[-1][1] = period
+        else:
+            spans.append([period, period])
+    return [str(first) if first == last else f"{first}..{last}" for first, last in spans]

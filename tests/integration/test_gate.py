@@ -1,0 +1,814 @@
+"""Both gates on a real database: every shipped check fails on what it must, and on nothing in a normal month."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import yaml
+
+from p06 import contract, database, gate, suite
+from p06.period import Period
+from p06.settings import settings
+
+SHIPPED = Path(__file__).resolve().parents[2] / "expectations"
+JANUARY = Period(2024, 1)
+ROWS = 6000
+CANARY_ID = 99187654321
+CANARY_NAME = "Nguyễn Thị Chim Yến"
+
+# How a good row number g looks, where the column's kind does not say it.
+VALUES = {
+    "citizen_id": "1000000000 + g",
+    "old_id": "null::text",
+    "previous_citizen_id": "null::bigint",
+    "full_name": "'Nguyễn Văn ' || g",
+    "birth_date": "date '1950-01-05' + g",
+    "sex": "(array['M', 'F'])[1 + g % 2]",
+    "death_date": "null::date",
+    "status": "'alive'",
+    "record_op": "'upsert'",
+    "enrolment_status": "'studying'",
+    "residence_commune_code": "lpad((g % 90)::text, 5, '0')",
+    "commune_code": "lpad((g % 90)::text, 5, '0')",
+    "facility_code": "lpad((g % 40)::text, 5, '0')",
+    "institution_code": "'B' || g % 20",
+    "admitted_at": "timestamptz '2024-01-10 09:00+07'",
+    "discharged_at": "timestamptz '2024-01-12 09:00+07'",
+    "matched_at": "timestamptz '2024-01-12 09:00+07'",
+    "updated_at": "timestamptz '2024-01-31 23:00+07'",
+    "total_amount": "300000",
+    "insurance_paid": "240000",
+    "patient_paid": "60000",
+    "social_insurance_no": "lpad(g::text, 10, '0')",
+    "insurance_card_no": "'GD401' || lpad(g::text, 10, '0')",
+    "card_valid_from": "date '2024-01-01'",
+    "card_valid_to": "date '2024-12-31'",
+    "area_m2": "120.5",
+    "share_percent": "100",
+}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A warehouse of its own."""
+    folder = tmp_path_factory.mktemp("gates") / "home"
+    patch = pytest.MonkeyPatch()
+    patch.setenv("P06_HOME", str(folder))
+    patch.delenv("P06_DATABASE_URL", raising=False)
+    settings.cache_clear()
+    database.ensure_running()
+    yield folder
+    database.stop()
+    patch.undo()
+    settings.cache_clear()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An own copy of the shipped expectations."""
+    shutil.copytree(SHIPPED, tmp_path / "expectations")
+    monkeypatch.setenv("P06_EXPECTATIONS", str(tmp_path / "expectations"))
+    return tmp_path / "expectations"
+
+
+def failed(verdict: gate.Verdict) -> set[str]:
+    return {result.check for result in verdict.results if not result.success}
+
+
+def column(known: contract.Column) -> str:
+    """The SQL of one column of good rows."""
+    if known.name in VALUES:
+        return VALUES[known.name]
+    if known.kind == "enum":
+        values = ", ".join(f"'{value}'" for value in known.values)
+        return f"(array[{values}])[1 + g % {len(known.values)}]"
+    return {
+        "integer": "1 + g % 5",
+        "numeric": "1",
+        "date": "date '2020-01-05'",
+        "timestamp": "timestamptz '2024-01-31 23:00+07'",
+    }.get(known.kind, f"'{known.name[:3]}' || g")
+
+
+class Stage:
+    """Stages extracts as the loader leaves them: a leaf, a row of the ledger, references of failed rows."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self.connection = connection
+        self.number = 0
+
+    def extract(self, source: str, rows: int = ROWS, change: str = "", ledger: str = "", failures: str = "") -> str:
+        """A good extract, then ``change`` done to its {leaf}, ``ledger`` to its row, ``failures`` added for it."""
+        known = contract.load(source)
+        self.number += 1
+        extract_id = f"{self.number:08x}{source}"
+        leaf = f"{source}__202401__{self.number:08x}"
+        columns = ", ".join(f"({column(c)})::{c.sql_type} as {c.name}" for c in known.columns)
+        self.connection.execute(
+            f"create table staging.{leaf} as select date '2024-01-01' as period, '{extract_id}' as extract_id,"
+            f" 1::smallint as file_no, g + 1 as line, {columns}, md5(g::text)::uuid as record_key"
+            f" from generate_series(1, {rows}) as g"
+        )
+        if change:
+            self.connection.execute(change.format(leaf=f"staging.{leaf}"))
+        attempt = self.connection.execute(
+            "insert into control.load_attempt (source, period, delivery) values (%s, %s, 'd') returning attempt_id",
+            (source, JANUARY.first_day),
+        ).fetchone()
+        self.connection.execute(
+            "insert into control.extract (extract_id, source, period, revision, content_hash, admin_code_version,"
+            " produced_at, manifest, delivery, contract_version, contract_hash, received, duplicates, quarantined,"
+            " staged, staging_table, quarantine_table, attempt_id) values (%s, %s, %s, 1, 'h', '2025-03-01',"
+            " '2024-02-02', %s, 'd', '1', 'h', %s, 0, 0, %s, %s, 'q', %s)",
+            [
+                extract_id,
+                source,
+                JANUARY.first_day,
+                json.dumps({"files": [{"rows": rows}]}),
+                rows,
+                rows,
+                leaf,
+                *(attempt or ()),
+            ],
+        )
+        if ledger:
+            self.connection.execute(f"update control.extract set {ledger} where extract_id = '{extract_id}'")
+        if failures:
+            self.connection.execute(
+                'insert into quality.failed_row (source, period, extract, file_no, line, "column", reason)'
+                f" select '{source}', '2024-01-01', '{extract_id}', 1, g, 'c', reason from {failures}"
+            )
+        return extract_id
+
+    def judge(self, source: str, **what: Any) -> gate.Verdict:
+        return gate.judge_extract(contract.load(source), self.extract(source, **what))
+
+
+@pytest.fixture(scope="module")
+def stage(home: Path) -> Iterator[Stage]:
+    with database.connect("loader", autocommit=True) as connection:
+        yield Stage(connection)
+
+
+@pytest.mark.parametrize("source", sorted(contract.load_all()))
+def test_a_good_extract_of_every_source_passes_clean(stage: Stage, source: str) -> None:
+    verdict = stage.judge(source)
+    assert (verdict.outcome, failed(verdict)) == ("pass", set())
+    assert {result.check for result in verdict.results} == {check.id for check in suite.load_source(source).checks}
+
+
+def quarantined(count: int, reason: str, received: int = ROWS) -> dict[str, str]:
+    return {
+        "change": "delete from {leaf} where line <= " + str(count + 1),
+        "ledger": f"received = {received}, quarantined = {count}, staged = {received - count}",
+        "failures": f"generate_series(2, {count + 1}) as g cross join (values ('{reason}')) as r (reason)",
+    }
+
+
+DEAD = "update {leaf} set status = 'deceased'"
+SHARED: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "manifest_kept": ({"ledger": 'manifest = \'{"files": [{"rows": 9}]}\''}, set()),
+    "staging_complete": ({"change": "delete from {leaf} where line = 7"}, set()),
+    "quarantined_share": (quarantined(1300, "type"), {"quarantined_few"}),
+    "quarantined_few": (quarantined(400, "type"), set()),
+    "leading_zeros_kept": (quarantined(100, "lost_leading_zero"), set()),
+    "keys_clear": (quarantined(200, "key_conflict"), set()),
+    "duplicates_few": (
+        {
+            "change": "delete from {leaf} where line <= 1001",
+            "ledger": "duplicates = 1000, staged = 5000",
+        },
+        set(),
+    ),
+    "recently_updated": ({"change": "update {leaf} set updated_at = '2023-11-01'"}, set()),
+    "updated_before_sent": ({"change": "update {leaf} set updated_at = '2024-02-03' where line = 9"}, set()),
+    "citizen_id_stated": (
+        {"change": "update {leaf} set old_id = '123456789', citizen_id = null where line % 4 = 0"},
+        set(),
+    ),
+    "some_number_stated": ({"change": "update {leaf} set citizen_id = null where line % 10 = 0"}, set()),
+    "birth_dates_plausible": ({"change": "update {leaf} set birth_date = '1899-12-31' where line < 20"}, set()),
+    "birth_dates_not_filled_in": ({"change": "update {leaf} set birth_date = '1980-01-01' where line % 2 = 0"}, set()),
+    "sex_stated": ({"change": "update {leaf} set sex = 'U' where line % 10 = 0"}, set()),
+    "both_sexes_present": ({"change": "update {leaf} set sex = 'M'"}, set()),
+}
+OWN: dict[tuple[str, str], str] = {
+    ("population_register", "communes_covered"): "update {leaf} set residence_commune_code = '00001'",
+    ("population_register", "removals_few"): "update {leaf} set record_op = 'remove' where line % 10 = 0",
+    ("population_register", "deaths_dated"): DEAD,
+    ("population_register", "deaths_follow_births"): DEAD + ", death_date = '1949-01-01'",
+    ("population_register", "new_numbers_few"): "update {leaf} set previous_citizen_id = 5 where line % 10 = 0",
+    ("education_enrolment", "communes_covered"): "update {leaf} set commune_code = '00001'",
+    ("education_enrolment", "levels_covered"): "update {leaf} set level = 'primary'",
+    ("education_enrolment", "grades_stated"): "update {leaf} set grade = null",
+    ("education_enrolment", "some_studying"): "update {leaf} set enrolment_status = 'graduated'",
+    ("health_visit", "admitted_in_the_period"): "update {leaf} set admitted_at = '2023-05-01'",
+    ("health_visit", "discharged_after_admission"): "update {leaf} set discharged_at = '2024-01-01'",
+    ("health_visit", "facilities_covered"): "update {leaf} set facility_code = '00001'",
+    ("health_visit", "insurance_pays_part"): "update {leaf} set insurance_paid = total_amount",
+    ("health_visit", "amounts_plausible"): "update {leaf} set total_amount = total_amount * 1000, insurance_paid = "
+    "insurance_paid * 1000",
+    ("social_security_participation", "participation_covered"): "update {leaf} set participation = 'none'",
+    ("social_security_participation", "communes_covered"): "update {leaf} set commune_code = '00001'",
+    ("social_security_participation", "cards_end_after_they_begin"): "update {leaf} set card_valid_to = '2023-12-31'",
+    ("social_security_participation", "cards_dated"): "update {leaf} set card_valid_from = null",
+    ("social_security_participation", "card_ends_in_the_number"): "update {leaf} set social_insurance_no = 'x'",
+    ("bank_kyc", "institutions_covered"): "update {leaf} set institution_code = 'B1'",
+    ("bank_kyc", "channels_covered"): "update {leaf} set channel = 'app'",
+    ("bank_kyc", "matches_dated"): "update {leaf} set matched_at = null",
+    ("bank_kyc", "matches_not_later_than_the_period"): "update {leaf} set matched_at = '2024-02-01'",
+    ("land_parcel", "communes_covered"): "update {leaf} set commune_code = '00001'",
+    ("land_parcel", "groups_covered"): "update {leaf} set data_group = '1'",
+    ("land_parcel", "shares_add_up"): "update {leaf} set parcel_id = (line / 2)::text",
+    ("land_parcel", "areas_plausible"): "update {leaf} set area_m2 = area_m2 * 1000",
+}
+ELSEWHERE = {"counts_add_up", "rows_present", "volume_in_range"}
+
+
+@pytest.mark.parametrize("check", sorted(SHARED))
+def test_a_shared_check_of_sources_fails_on_what_it_must_and_alone(stage: Stage, check: str) -> None:
+    what, besides = SHARED[check]
+    verdict = stage.judge("land_parcel" if "sex" in check else "bank_kyc", **what)
+    assert failed(verdict) == {check} | besides
+    severities = {result.severity for result in verdict.results if result.check == check}
+    assert verdict.outcome == ("blocked" if severities == {"block"} else "warnings")
+
+
+@pytest.mark.parametrize(("source", "check"), sorted(OWN))
+def test_a_check_of_one_source_fails_on_what_it_must_and_alone(stage: Stage, source: str, check: str) -> None:
+    verdict = stage.judge(source, change=OWN[source, check])
+    assert (verdict.outcome, failed(verdict)) == ("warnings", {check})
+
+
+def test_every_check_of_every_source_has_a_case_here() -> None:
+    for source in contract.load_all():
+        shipped = {check.id for check in suite.load_source(source).checks}
+        assert shipped == {*SHARED, *ELSEWHERE, *(check for own, check in OWN if own == source)}
+
+
+def test_a_count_that_does_not_add_up_is_impossible_in_the_ledger_and_named_by_the_gate(stage: Stage) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation):
+        stage.extract("bank_kyc", rows=10, ledger="received = 11")
+    with database.connect("admin", autocommit=True) as admin:
+        admin.execute("alter table control.extract drop constraint extract_check")
+        try:
+            verdict = stage.judge("bank_kyc", rows=10, ledger="duplicates = 1")
+        finally:
+            admin.execute("update control.extract set duplicates = 0 where source = 'bank_kyc' and received = 10")
+            admin.execute(
+                "alter table control.extract add constraint extract_check"
+                " check (received = duplicates + quarantined + staged)"
+            )
+    assert "counts_add_up" in failed(verdict)
+    assert verdict.outcome == "blocked"
+
+
+def test_an_extract_without_a_good_row_is_blocked(stage: Stage) -> None:
+    verdict = stage.judge("bank_kyc", rows=3, **quarantined(3, "type", received=3))
+    assert "rows_present" in failed(verdict)
+    assert verdict.outcome == "blocked"
+
+
+def test_the_range_of_the_contract_blocks(stage: Stage) -> None:
+    known = contract.load("bank_kyc")
+    extract_id = stage.extract("bank_kyc", rows=30)
+    assert gate.judge_extract(replace(known, min_rows=30, max_rows=30), extract_id).outcome == "pass"
+    low = gate.judge_extract(replace(known, min_rows=31, max_rows=None), extract_id)
+    high = gate.judge_extract(replace(known, min_rows=None, max_rows=29), extract_id)
+    none = gate.judge_extract(replace(known, min_rows=None, max_rows=None), extract_id)
+    assert [(v.outcome, failed(v)) for v in (low, high, none)] == [
+        ("blocked", {"volume_in_range"}),
+        ("blocked", {"volume_in_range"}),
+        ("pass", set()),
+    ]
+    assert {(r.observed, r.threshold) for r in low.results if r.check == "volume_in_range"} == {("30", "≥ 31")}
+
+
+def test_a_tiny_extract_with_bad_rows_is_not_blocked(stage: Stage) -> None:
+    verdict = stage.judge("bank_kyc", rows=20, **quarantined(12, "type", received=20))
+    assert (verdict.outcome, failed(verdict)) == ("warnings", {"quarantined_few"})
+
+
+def test_rows_that_wait_for_an_area_list_do_not_count(stage: Stage) -> None:
+    assert stage.judge("bank_kyc", **quarantined(3000, "area_list_missing")).outcome == "pass"
+
+
+def test_answers_are_stored_with_what_they_weigh_and_a_second_judgement_beside_the_first(stage: Stage) -> None:
+    extract_id = stage.extract("bank_kyc", change="update {leaf} set channel = 'app'")
+    first = gate.judge_extract(contract.load("bank_kyc"), extract_id)
+    second = gate.judge_extract(contract.load("bank_kyc"), extract_id)
+    assert (first.run, second.run) == (f"extract:{extract_id}", f"extract:{extract_id}#2")
+    with database.connect("quality") as reader:
+        stored = reader.execute(
+            'select source, mart, "check", dimension, severity, success, observed, threshold, owner, extract_id'
+            " from quality.check_result where run = %s and not success",
+            (first.run,),
+        ).fetchall()
+        counted = reader.execute(
+            "select run, count(*) from quality.check_result where extract_id = %s group by run", (extract_id,)
+        ).fetchall()
+    assert stored == [
+        (
+            *("bank_kyc", None, "channels_covered", "du", "warn", False, "1", "min_value 2, unless count(*) < 2000"),
+            *("quality-banking", extract_id),
+        )
+    ]
+    assert dict(counted) == {first.run: len(first.results), second.run: len(first.results)}
+
+
+def ask(folder: Path, source: str, **check: Any) -> None:
+    """Add one check to the suite of a source."""
+    path = folder / "sources" / f"{source}.yaml"
+    stated = yaml.safe_load(path.read_text(encoding="utf-8"))
+    title = {"en": "Added", "vi": "Thêm"}
+    base = {"id": "added", "title": title, "dimension": "dung", "severity": "warn", "reason": "asked by a test"}
+    stated["checks"].append(base | check)
+    path.write_text(yaml.safe_dump(stated, allow_unicode=True), encoding="utf-8")
+
+
+CRASHES: dict[str, dict[str, Any]] = {
+    "InvalidTextRepresentation 22P02": {"measure": "count(full_name::int)", "max": 1},
+    "UndefinedColumn 42703": {"sql": "select count(nothing) from {rows}", "max": 1},
+    "DivisionByZero 22012": {"figure": "received / duplicates", "max": 1},
+    "UndefinedFunction 42883": {
+        "expectation": "expect_column_values_to_be_between",
+        "kwargs": {"column": "full_name", "min_value": 5},
+    },
+    "InvalidRegularExpression 2201B": {
+        "expectation": "expect_column_values_to_match_regex",
+        "kwargs": {"column": "full_name", "regex": "(["},
+    },
+    "GreatExpectationsError": {
+        "expectation": "expect_column_values_to_not_be_null",
+        "kwargs": {"column": "nothing"},
+    },
+    "ValidationError": {"expectation": "expect_column_values_to_not_be_null", "kwargs": {"colunm": "full_name"}},
+}
+
+
+@pytest.mark.parametrize("kind", sorted(CRASHES))
+def test_a_check_that_crashes_blocks_alone_and_shows_no_value(
+    stage: Stage,
+    folder: Path,
+    kind: str,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    ask(folder, "bank_kyc", **CRASHES[kind])
+    change = f"update {{leaf}} set citizen_id = {CANARY_ID}, full_name = '{CANARY_NAME}' where line % 2 = 0"
+    verdict = stage.judge("bank_kyc", change=change)
+    (crashed,) = (result for result in verdict.results if not result.success)
+    assert (crashed.check, crashed.severity, crashed.observed) == ("added", "block", f"crash: {kind}")
+    assert verdict.outcome == "blocked"
+    said = capfd.readouterr()
+    with database.connect("quality") as reader:
+        stored = reader.execute("select c::text from quality.check_result as c where run = %s", (verdict.run,))
+        everything = [said.out, said.err, caplog.text, repr(verdict), *(text for (text,) in stored)]
+    assert len(everything) == 4 + len(verdict.results)
+    for text in everything:
+        assert str(CANARY_ID) not in text
+        assert "Chim Yến" not in text
+
+
+def test_values_of_failing_rows_never_leave_the_database(
+    stage: Stage, folder: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    failing: list[tuple[str, dict[str, Any]]] = [
+        ("expect_column_values_to_be_in_set", {"column": "full_name", "value_set": ["none"]}),
+        ("expect_column_values_to_be_between", {"column": "citizen_id", "max_value": 1}),
+        ("expect_column_values_to_be_unique", {"column": "full_name"}),
+        ("expect_column_values_to_match_regex", {"column": "full_name", "regex": "^none$"}),
+        ("expect_compound_columns_to_be_unique", {"column_list": ["citizen_id", "full_name"]}),
+        ("expect_column_unique_value_count_to_be_between", {"column": "full_name", "min_value": 10**6}),
+        ("expect_column_value_lengths_to_equal", {"column": "full_name", "value": 1}),
+        ("expect_column_proportion_of_unique_values_to_be_between", {"column": "full_name", "min_value": 1}),
+        ("expect_column_values_to_be_null", {"column": "full_name"}),
+    ]
+    for number, (kind, kwargs) in enumerate(failing):
+        ask(folder, "bank_kyc", id=f"added_{number}", expectation=kind, kwargs=kwargs)
+    ask(folder, "bank_kyc", id="added_id", measure="percentile_disc(0.5) within group (order by citizen_id)", max=1)
+    change = f"update {{leaf}} set citizen_id = {CANARY_ID}, full_name = '{CANARY_NAME}'"
+    verdict = stage.judge("bank_kyc", change=change)
+    assert failed(verdict) == {"added_id", *(f"added_{number}" for number in range(len(failing)))}
+    said = capfd.readouterr()
+    assert (said.out, said.err) == ("", "")
+    with database.connect("quality") as reader:
+        stored = [str(row) for row in reader.execute("select c::text from quality.check_result as c")]
+    for text in [caplog.text, repr(verdict), *stored]:
+        assert str(CANARY_ID) not in text
+        assert CANARY_NAME not in text
+
+
+def test_a_suite_made_to_fail_blocks_and_once_mended_passes(stage: Stage, folder: Path) -> None:
+    extract_id = stage.extract("bank_kyc", rows=30)
+    path = folder / "sources" / "bank_kyc.yaml"
+    good = path.read_text(encoding="utf-8")
+    key = gate.source_key("bank_kyc")
+    ask(folder, "bank_kyc", measure="count(*)", min=31, severity="block")
+    blocked = gate.judge_extract(contract.load("bank_kyc"), extract_id)
+    assert (blocked.outcome, failed(blocked)) == ("blocked", {"added"})
+    assert gate.source_key("bank_kyc") != key
+    path.write_text("source: [", encoding="utf-8")
+    broken = gate.judge_extract(contract.load("bank_kyc"), extract_id)
+    assert (broken.outcome, [r.observed for r in broken.results]) == ("blocked", ["crash: P06-GATE-002"])
+    path.unlink()
+    missing = gate.judge_extract(contract.load("bank_kyc"), extract_id)
+    assert (missing.outcome, [r.observed for r in missing.results]) == ("blocked", ["crash: P06-GATE-001"])
+    path.write_text(good, encoding="utf-8")
+    assert gate.judge_extract(contract.load("bank_kyc"), extract_id).outcome == "pass"
+    assert gate.source_key("bank_kyc") == key
+
+
+def test_a_waived_block_is_a_warning_that_names_its_waiver_until_it_expires_or_is_exceeded(
+    stage: Stage, folder: Path
+) -> None:
+    extract_id = stage.extract("bank_kyc", **quarantined(1300, "type"))
+    text = (
+        "waivers:\n- source: bank_kyc\n  check: quarantined_share\n  periods: 2024-01\n  reason: known\n"
+        "  owner: quality-banking\n  count: 0.3\n  until: 2999-12-31\n"
+    )
+    waived = folder / "waivers.yaml"
+    waived.write_text(text, encoding="utf-8")
+    verdict = gate.judge_extract(contract.load("bank_kyc"), extract_id)
+    assert verdict.outcome == "warnings"
+    (result,) = (r for r in verdict.results if r.check == "quarantined_share")
+    assert (result.success, result.waived_by) == (False, "quality-banking, 2999-12-31: known")
+    for change in (("2999-12-31", "2020-12-31"), ("count: 0.3", "count: 0.1"), ("2024-01\n", "2024-02\n")):
+        waived.write_text(text.replace(*change), encoding="utf-8")
+        assert gate.judge_extract(contract.load("bank_kyc"), extract_id).outcome == "blocked", change
+    waived.write_text("waivers: [7]", encoding="utf-8")
+    unreadable = gate.judge_extract(contract.load("bank_kyc"), extract_id)
+    assert (unreadable.outcome, [r.observed for r in unreadable.results]) == ("blocked", ["crash: P06-GATE-007"])
+
+
+def test_an_extract_that_was_never_staged_is_named_as_such(home: Path) -> None:
+    with pytest.raises(gate.P06Error, match="P06-GATE-010"):
+        gate.judge_extract(contract.load("bank_kyc"), "nothing")
+
+
+def test_a_staging_table_that_is_gone_blocks(stage: Stage) -> None:
+    verdict = stage.judge("bank_kyc", rows=10, change="drop table {leaf}")
+    assert verdict.outcome == "blocked"
+    assert {"UndefinedTable 42P01"} <= {(r.observed or "").removeprefix("crash: ") for r in verdict.results}
+
+
+# ---------------------------------------------------------------------------------------------------- gate 2
+
+FACTS = {known.mart: known for known in contract.load_all().values() if known.mart}
+TOKEN = "md5('citizen' || {g})::uuid"
+
+
+def token(g: str = "g") -> str:
+    return TOKEN.format(g=g)
+
+
+class Builds:
+    """Builds as the project leaves them, in plain tables; each case is a copy of a good one under its own id."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self.connection = connection
+        self.state = 1
+        self.good = self._good()
+
+    def _good(self) -> int:
+        run = self.connection.execute
+        build = self.new(JANUARY, 1)
+        key = f"date '2024-01-01' as period, {build}::bigint as build_id"
+        run(
+            f"create table build.dim_citizen as select {token()} as citizen_token, date '2023-01-01' as valid_from,"
+            " null::date as valid_to, 'M'::text as sex, 1980 as birth_year, '00001'::text as residence_commune_code,"
+            " lpad((g % 40)::text, 2, '0') as residence_province_code, 'alive'::text as status, true as has_id_card,"
+            " '2'::text as eid_level, 1::bigint as from_state, null::bigint as to_state"
+            f" from generate_series(1, {ROWS}) as g"
+        )
+        run(
+            f"create table build.citizen_month as select {key}, citizen_token, residence_province_code, 'alive'::text"
+            " as status, 44 as age, 1::bigint as health_visits, 1::bigint as kyc_records from build.dim_citizen"
+        )
+        for mart in FACTS:
+            extra = "100::numeric as share_percent" if "land" in str(mart) else "'studying'::text as enrolment_status"
+            run(
+                f"create table build.{mart} as select {key}, md5('{mart}' || g)::uuid as record_key,"
+                f" case when g % 50 > 0 then {token()} end as citizen_token,"
+                " case when g % 100 = 0 then 'none' when g % 50 = 0 then 'conflict' else 'id' end as match_method,"
+                f" lpad((g % 40)::text, 2, '0') as province_code, {extra} from generate_series(1, {ROWS}) as g"
+            )
+        run(
+            "update build.citizen_month as c set health_visits = 0, kyc_records = 0 where not exists"
+            " (select from build.fct_health_visit as f where f.citizen_token = c.citizen_token)"
+        )
+        run(
+            f"create table build.match_summary as select {key}, s.source, f.province_code, f.match_method,"
+            " count(*) as records from build.fct_bank_kyc as f cross join unnest(%s::text[]) as s (source)"
+            " group by s.source, f.province_code, f.match_method",
+            ([known.source for known in FACTS.values()],),
+        )
+        run(
+            f"create table build.reconciliation as select {key}, s.source, 1 as revision, {ROWS}::bigint as received,"
+            f" 0::bigint as duplicates, 0::bigint as quarantined, {ROWS}::bigint as staged,"
+            f" {ROWS - 120}::bigint as matched, 60::bigint as conflicting, 60::bigint as unmatched,"
+            f" {ROWS}::bigint as published from unnest(%s::text[]) as s (source)"
+            f" union all select {key}, 'population_register', 1, {ROWS}, 0, 0, {ROWS}, null, null, null, null",
+            ([known.source for known in FACTS.values()],),
+        )
+        run(
+            f"create table build.indicator as select {key}, code as indicator_code, level as area_level,"
+            " area as area_code, n * 9 / 10 as numerator, n as denominator, 0.9::numeric as value"
+            " from (values ('id_card_rate'), ('match_rate.bank_kyc')) as c (code) cross join ("
+            "values ('nation', 'VN', 1000), ('province', '01', 600), ('province', '02', 400)) as a (level, area, n)"
+        )
+        return build
+
+    def new(self, period: Period, state: int) -> int:
+        row = self.connection.execute(
+            "insert into control.build (period, fingerprint, inputs, model_hash, register_state_before,"
+            " register_state_after, host, pid) values (%s, 'f', '{}', 'm', 1, %s, 'h', 1) returning build_id",
+            (period.first_day, state),
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    def copy(self, *changes: str, period: Period = JANUARY) -> tuple[int, int]:
+        """A copy of the good build with changes ({key}: the rows of the copy); its build id and register state."""
+        self.state += 1
+        build = self.new(period, self.state)
+        for (mart,) in self.connection.execute(
+            "select table_name from information_schema.columns where table_schema = 'build' and column_name = 'build_id'"
+        ).fetchall():
+            self.connection.execute(
+                f"create temporary table copied as select * from build.{mart} where build_id = {self.good};"
+                f" update copied set build_id = {build}, period = '{period.first_day}';"
+                f" insert into build.{mart} select * from copied; drop table copied"
+            )
+        for change in changes:
+            self.connection.execute(change.format(key=f"build_id = {build}", state=self.state, until=self.state + 1))
+        return build, self.state
+
+
+@pytest.fixture(scope="module")
+def builds(home: Path) -> Iterator[Builds]:
+    with database.connect("builder", autocommit=True) as connection:
+        yield Builds(connection)
+
+
+def only(folder: Path, mart: str) -> None:
+    """Leave one mart's suite in the folder, so that a case costs one suite."""
+    for path in (folder / "marts").glob("*.yaml"):
+        if path.stem != mart:
+            path.unlink()
+
+
+def test_a_normal_first_month_passes_clean_in_every_mart(builds: Builds) -> None:
+    verdict = gate.judge_build(JANUARY, builds.good)
+    assert (verdict.outcome, failed(verdict)) == ("pass", set())
+    assert {result.mart for result in verdict.results} == set(suite.marts())
+    assert verdict.run == f"build:{builds.good}"
+
+
+DIM = (
+    "insert into build.dim_citizen select {columns}, {{state}}, {{until}} from build.dim_citizen"
+    f" where citizen_token = {token('1')} and from_state = 1"
+)
+
+
+def version(**values: str) -> str:
+    """One more version of a citizen, seen in the state of this case alone."""
+    names = ("citizen_token", "valid_from", "valid_to", "sex", "birth_year", "residence_commune_code")
+    names += ("residence_province_code", "status", "has_id_card", "eid_level")
+    return DIM.format(columns=", ".join(values.get(name, name) for name in names))
+
+
+GONE = {"valid_from": "date '2022-01-01'", "valid_to": "date '2022-02-01'"}
+FACT, BANK = "fct_land_holding", "fct_bank_kyc"
+BUILT: dict[tuple[str, str], str] = {
+    ("fact", "record_key_present"): f"update build.{FACT} set record_key = null where {{key}} and province_code = '01'",
+    ("fact", "match_methods_known"): f"update build.{FACT} set match_method = 'guess' where {{key}}"
+    " and match_method = 'id' and province_code = '01'",
+    ("fact", "match_method_present"): f"update build.{FACT} set match_method = null where {{key}}"
+    f" and record_key = md5('{FACT}1')::uuid",
+    ("fact", "token_when_matched"): f"update build.{FACT} set match_method = 'id' where {{key}}"
+    " and match_method = 'none'",
+    ("fact", "match_rate"): f"update build.{FACT} set match_method = 'none', citizen_token = null where {{key}}"
+    " and province_code < '09'",
+    ("fact", "conflicts_few"): f"update build.{FACT} set match_method = 'conflict', citizen_token = null where {{key}}"
+    " and province_code < '03'",
+    ("fact", "provinces_covered"): f"update build.{FACT} set province_code = '01' where {{key}}",
+    ("fact", "province_stated"): f"update build.{FACT} set province_code = null where {{key}} and province_code = '01'",
+    ("fct_education_enrolment", "enrolments_per_pupil"): f"update build.fct_education_enrolment set citizen_token ="
+    f" {token('1')} where {{key}} and citizen_token is not null",
+    ("fct_health_visit", "visits_per_citizen"): f"update build.fct_health_visit set citizen_token = {token('1')}"
+    " where {key} and citizen_token is not null and province_code > '01'",
+    ("fct_health_visit", "visits_as_in_citizen_month"): "update build.citizen_month set health_visits = 2 where {key}",
+    ("fct_social_security_participation", "one_participation_per_citizen"): (
+        "update build.fct_social_security_participation as f set citizen_token = shared.citizen_token from ("
+        "select record_key, (min(citizen_token::text) over (partition by left(citizen_token::text, 3)))::uuid as"
+        " citizen_token from build.fct_social_security_participation where {key} and citizen_token is not null)"
+        " as shared where f.{key} and f.record_key = shared.record_key"
+    ),
+    ("fct_bank_kyc", "records_as_in_citizen_month"): "update build.citizen_month set kyc_records = 2 where {key}",
+    ("fct_land_holding", "shares_in_range"): "update build.fct_land_holding set share_percent = 101 where {key}",
+    ("citizen_month", "citizens_present"): "delete from build.citizen_month where {key}",
+    ("citizen_month", "citizen_present"): "update build.citizen_month set citizen_token = null where {key}"
+    f" and citizen_token = {token('1')}",
+    ("citizen_month", "one_row_per_citizen"): "insert into build.citizen_month select * from build.citizen_month"
+    f" where {{key}} and citizen_token = {token('1')}",
+    ("citizen_month", "statuses_known"): "update build.citizen_month set status = 'emigrated' where {key}"
+    f" and citizen_token = {token('1')}",
+    ("citizen_month", "status_present"): "update build.citizen_month set status = null where {key}"
+    f" and citizen_token = {token('1')}",
+    ("citizen_month", "ages_plausible"): "update build.citizen_month set age = 126 where {key}"
+    " and residence_province_code = '01'",
+    ("citizen_month", "citizens_known"): "update build.citizen_month set citizen_token = md5('stranger')::uuid"
+    f" where {{key}} and citizen_token = {token('1')}",
+    ("citizen_month", "residence_stated"): "update build.citizen_month set residence_province_code = null where {key}"
+    " and residence_province_code = '01'",
+    ("citizen_month", "provinces_covered"): "update build.citizen_month set residence_province_code = '01' where {key}",
+    ("citizen_month", "deaths_few"): "update build.citizen_month set status = 'deceased' where {key}"
+    " and residence_province_code = '01'",
+    ("indicator", "one_value_per_area"): "insert into build.indicator select * from build.indicator where {key}"
+    " and area_level = 'nation' and indicator_code like 'match%'",
+    ("indicator", "value_present"): "update build.indicator set value = null where {key} and area_code = '01'",
+    ("indicator", "value_is_a_share"): "update build.indicator set value = 1.5, numerator = denominator * 3 / 2"
+    " where {key} and area_code = '01'",
+    ("indicator", "denominator_positive"): "update build.indicator set denominator = 0, numerator = 0 where {key}"
+    " and area_code = '01' and indicator_code like 'match%'",
+    ("indicator", "value_is_the_quotient"): "update build.indicator set value = 0.8 where {key} and area_code = '01'",
+    ("indicator", "levels_known"): "update build.indicator set area_level = 'district' where {key}"
+    " and area_code = '01' and indicator_code like 'match%'",
+    ("indicator", "nation_present"): "delete from build.indicator where {key} and area_level = 'nation'"
+    " and indicator_code like 'match%'",
+    ("indicator", "provinces_add_up"): "delete from build.indicator where {key} and area_code = '01'"
+    " and indicator_code = 'id_card_rate'",
+    ("reconciliation", "one_row_per_source"): "insert into build.reconciliation select * from build.reconciliation"
+    " where {key} and source = 'bank_kyc'",
+    ("reconciliation", "source_present"): "update build.reconciliation set source = null where {key}"
+    " and source = 'bank_kyc'",
+    ("reconciliation", "received_adds_up"): "update build.reconciliation set received = received + 1 where {key}"
+    " and source = 'bank_kyc'",
+    ("reconciliation", "staged_adds_up"): "update build.reconciliation set matched = matched - 1 where {key}"
+    " and source = 'bank_kyc'",
+    ("reconciliation", "all_published"): "update build.reconciliation set published = published - 1 where {key}"
+    " and source = 'bank_kyc'",
+    ("reconciliation", "sectors_complete"): "update build.reconciliation set matched = null where {key}"
+    " and source = 'bank_kyc'",
+    ("match_summary", "one_row_per_method"): "insert into build.match_summary select period, build_id, source,"
+    " province_code, match_method, 0 from build.match_summary where {key} and province_code = '01'",
+    ("match_summary", "records_positive"): "insert into build.match_summary select period, build_id, source,"
+    " 'x', match_method, 0 from build.match_summary where {key} and province_code = '01'",
+    ("match_summary", "records_present"): "insert into build.match_summary select period, build_id, source,"
+    " 'x', match_method, null from build.match_summary where {key} and province_code = '01'",
+    ("match_summary", "as_reconciled"): "delete from build.match_summary where {key} and province_code = '01'",
+    ("dim_citizen", "citizen_present"): version(**GONE, citizen_token="null::uuid"),
+    ("dim_citizen", "first_day_present"): version(valid_from="null::date", valid_to="date '2022-01-01'"),
+    ("dim_citizen", "one_version_per_day"): version(valid_from="date '2022-01-01'", valid_to="date '2023-01-02'"),
+    ("dim_citizen", "ends_after_it_begins"): version(valid_from="date '2022-01-01'", valid_to="date '2022-01-01'"),
+    ("dim_citizen", "statuses_known"): version(**GONE, status="'lost'"),
+    ("dim_citizen", "sexes_known"): version(**GONE, sex="'X'"),
+    ("dim_citizen", "birth_years_plausible"): version(**GONE, birth_year="1899"),
+    ("dim_citizen", "residence_stated"): version(**GONE, residence_province_code="null::text"),
+}
+# One fault that a second check must see.
+ALSO = {
+    ("fact", "match_method_present"): {"token_when_matched"},
+    ("citizen_month", "citizen_present"): {"citizens_known"},
+    ("match_summary", "one_row_per_method"): {"records_positive"},
+}
+BUILT_ELSEWHERE = {
+    "one_row_per_record",
+    "citizens_known",
+    "published_as_reconciled",
+    "match_rate_steady",
+    "volume_steady",
+    "volume_as_released",
+    "population_steady",
+    "population_as_released",
+    "change_small",
+    "restatement_small",
+    "as_in_the_ledger",
+}
+
+
+@pytest.mark.parametrize(("mart", "check"), sorted(BUILT))
+def test_a_check_of_a_mart_fails_on_what_it_must_and_alone(builds: Builds, folder: Path, mart: str, check: str) -> None:
+    judged = FACT if mart == "fact" else mart
+    only(folder, judged)
+    build, state = builds.copy(BUILT[mart, check])
+    verdict = gate.judge_build(JANUARY, build, state)
+    known = {c.id: c.severity for c in suite.load_mart(judged).checks}
+    besides = ALSO.get((mart, check), set())
+    assert failed(verdict) == {check} | besides
+    assert verdict.outcome == ("blocked" if "block" in {known[c] for c in {check} | besides} else "warnings")
+
+
+def test_every_check_of_every_mart_has_a_case_here() -> None:
+    for mart in suite.marts():
+        shipped = {check.id for check in suite.load_mart(mart).checks}
+        own = {check for of, check in BUILT if of in (mart, "fact" if mart.startswith("fct_") else mart)}
+        assert shipped <= own | BUILT_ELSEWHERE, mart
+
+
+def test_a_doubled_fact_row_a_stranger_and_a_missing_row_block(builds: Builds, folder: Path) -> None:
+    only(folder, BANK)
+    first = f"where {{key}} and record_key = md5('{BANK}1')::uuid"
+    doubled, _ = builds.copy(f"insert into build.{BANK} select * from build.{BANK} {first}")
+    stranger, _ = builds.copy(f"update build.{BANK} set citizen_token = md5('stranger')::uuid {first}")
+    missing, _ = builds.copy(f"delete from build.{BANK} {first}")
+    dead, _ = builds.copy(f"delete from build.citizen_month where {{key}} and citizen_token = {token('1')}")
+    sums = "records_as_in_citizen_month"
+    assert failed(gate.judge_build(JANUARY, doubled)) == {"one_row_per_record", "published_as_reconciled", sums}
+    assert failed(gate.judge_build(JANUARY, stranger)) == {"citizens_known", sums}
+    assert failed(gate.judge_build(JANUARY, missing)) == {"published_as_reconciled", sums}
+    assert failed(gate.judge_build(JANUARY, dead)) == set(), "the dead of earlier months are outside citizen_month"
+
+
+def test_counts_that_differ_from_the_ledger_block(builds: Builds, folder: Path, stage: Stage) -> None:
+    only(folder, "reconciliation")
+    for rows, expected in ((ROWS, set[str]()), (ROWS - 1, {"as_in_the_ledger"})):
+        build, _ = builds.copy()
+        builds.connection.execute(
+            "insert into control.build_extract values (%s, 'bank_kyc', %s, %s)",
+            (build, JANUARY.first_day, stage.extract("bank_kyc", rows=rows)),
+        )
+        assert failed(gate.judge_build(JANUARY, build)) == expected
+
+
+def test_what_moved_since_last_month_or_the_last_release_warns_and_never_blocks(builds: Builds) -> None:
+    february = JANUARY.shift(1)
+    same, _ = builds.copy(period=february)
+    moved, _ = builds.copy(
+        "delete from build.citizen_month where {key} and residence_province_code < '20'",
+        *(
+            f"delete from build.{mart} where {{key}} and province_code < '20';"
+            f" update build.{mart} set match_method = 'none', citizen_token = null where {{key}}"
+            " and province_code < '25'"
+            for mart in FACTS
+        ),
+        "update build.indicator set value = 0.8, numerator = denominator * 8 / 10 where {key}",
+        period=february,
+    )
+    publish = (
+        "with r as (insert into control.release (release_id, period, number, build_id, fingerprint, model_hash, gate,"
+        " register_state_before, register_state_after) values ({id}, {period}, 1, {build}, 'f', 'm', 'clean', 1, 1))"
+        " insert into control.published values ({period}, {build}, {id})"
+    )
+    with database.connect("admin", autocommit=True) as admin:
+        for period, build in ((JANUARY, builds.good), (february, same)):
+            values = {"id": f"'{period}-r1'", "period": f"date '{period.first_day}'", "build": build}
+            admin.execute(publish.format(**values))
+        try:
+            quiet = gate.judge_build(february, same)
+            loud = gate.judge_build(february, moved)
+        finally:
+            admin.execute("delete from control.published; delete from control.release")
+    assert failed(quiet) == set()
+    answers = {result.check: result for result in loud.results}
+    for check in (
+        *("match_rate_steady", "volume_steady", "volume_as_released", "population_steady"),
+        *("population_as_released", "change_small", "restatement_small"),
+    ):
+        assert (answers[check].success, answers[check].severity) == (False, "warn"), check
+
+
+def test_without_a_month_before_comparisons_pass_and_show_no_figure(builds: Builds) -> None:
+    answers = {r.check: r for r in gate.judge_build(JANUARY, builds.good).results}
+    assert (answers["population_steady"].success, answers["population_steady"].observed) == (True, "–")
+
+
+def test_a_mart_that_is_gone_and_a_suite_that_cannot_be_read_block(builds: Builds, folder: Path) -> None:
+    good = (folder / "marts" / "fct_land_holding.yaml").read_text(encoding="utf-8")
+    only(folder, "match_summary")
+    (folder / "marts" / "fct_nothing.yaml").write_text(
+        good.replace("fct_land_holding", "fct_nothing"), encoding="utf-8"
+    )
+    gone = gate.judge_build(JANUARY, builds.good)
+    assert gone.outcome == "blocked"
+    assert {r.mart for r in gone.results if r.blocks} == {"fct_nothing"}
+    (folder / "marts" / "fct_nothing.yaml").write_text("mart: other\n", encoding="utf-8")
+    broken = gate.judge_build(JANUARY, builds.good)
+    assert [(r.mart, r.check, r.observed) for r in broken.results if r.blocks] == [
+        ("fct_nothing", "suite", "crash: P06-GATE-002")
+    ]
+    shutil.rmtree(folder / "marts")
+    assert gate.judge_build(JANUARY, builds.good).outcome == "blocked", "no suite at all is no pass"
+
+
+def test_a_build_of_another_period_is_not_judged(builds: Builds) -> None:
+    with pytest.raises(gate.P06Error, match="P06-GATE-011"):
+        gate.judge_build(JANUARY.shift(5), builds.good)
+
+
+def test_gates_write_nothing_into_the_checkout_and_send_no_telemetry(stage: Stage) -> None:
+    before = {path for path in SHIPPED.parent.iterdir() if not path.name.startswith(".")}
+    stage.judge("bank_kyc", rows=10)
+    assert {path for path in SHIPPED.parent.iterdir() if not path.name.startswith(".")} == before
+    assert os.environ["GX_ANALYTICS_ENABLED"] == "false"

@@ -1,0 +1,176 @@
+"""The scanner against a slow reference that follows the wording of the design, and each rule by itself."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from p06.errors import Refused
+from p06.scanner import RECORD_LIMIT, Dialect, Scanner, split
+
+DIALECT = Dialect()
+
+Judged = tuple[int, int, bytes, tuple[str, ...]]
+
+
+def scan(text: bytes, width: int = 3, block: int | None = None, dialect: Dialect = DIALECT) -> list[Judged]:
+    """(line, record, raw, reasons) of each record; no reasons: sound."""
+    scanner = Scanner(dialect, width)
+    block = block or max(len(text), 1)
+    pieces = [text[start : start + block] for start in range(0, len(text), block)] or [b""]
+    found: list[Judged] = []
+    for number, piece in enumerate(pieces):
+        chunk = scanner.feed(piece, number == len(pieces) - 1)
+        for raw, line, record in zip(chunk.raws, chunk.lines.tolist(), chunk.records.tolist(), strict=True):
+            found.append((line, record, raw, ()))
+        found += [(one.line, one.record, one.raw, one.reasons) for one in chunk.unsound]
+        assert (np.diff(chunk.lines) > 0).all()
+    assert scanner.seen == len(found)
+    return sorted(found)
+
+
+def reference(text: bytes, width: int) -> list[Judged]:
+    """The same by the letter of the design, one character at a time."""
+    parts = re.split(rb"(\r\n|\n|\r)", text)
+    lines = list(zip(parts[0::2], [*parts[1::2], b""], strict=True))
+    if lines[-1] == (b"", b""):
+        lines.pop()
+    found: list[Judged] = []
+    number = 0
+    while number < len(lines):
+        raw, reasons, height = _reference_record(lines, number, width)
+        if b"\0" in raw:
+            reasons.append("nul_byte")
+        try:
+            raw.decode()
+        except UnicodeDecodeError:
+            reasons.append("encoding")
+        found.append((number + 1, len(found) + 1, raw, tuple(reasons)))
+        number += height
+    return found
+
+
+def _reference_record(lines: list[tuple[bytes, bytes]], first: int, width: int) -> tuple[bytes, list[str], int]:
+    """The record that begins on a line: raw text, reasons, how many physical lines it takes."""
+    opening = lines[first][0]
+    text, height = opening, 1
+    fields, state, position = 1, "start", 0
+    while True:
+        if position == len(text):
+            if state != "inside":
+                break
+            if first + height == len(lines):
+                return opening, ["quote_unclosed"], 1
+            text += lines[first + height - 1][1] + lines[first + height][0]
+            height += 1
+            continue
+        char = text[position : position + 1]
+        if state == "start" and char == b'"':
+            state = "inside"
+        elif state == "inside":
+            if char == b'"':
+                if text[position + 1 : position + 2] == b'"':
+                    position += 1
+                else:
+                    state = "closed"
+        elif char == b",":
+            fields, state = fields + 1, "start"
+        elif state == "closed":
+            return opening, ["quote_unclosed"], 1
+        elif char == b'"':
+            return opening, ["quote_stray" if height == 1 else "quote_unclosed"], 1
+        else:
+            state = "plain"
+        position += 1
+    if height == 1:
+        return text, ["width"] if fields != width or (width == 1 and not text) else [], 1
+    inner = [lines[first + step][0] for step in range(1, height)]
+    if fields != width or any(_reference_alone(line) == width for line in inner):
+        return opening, ["quote_unclosed"], 1
+    return text, [], height
+
+
+def _reference_alone(line: bytes) -> int:
+    fields, position = 1, 0
+    while position < len(line):
+        if line[position : position + 1] == b'"' and (position == 0 or line[position - 1 : position] == b","):
+            closed = re.compile(rb'"(?:[^"]|"")*"(?=,|$)(?!")').match(line, position)
+            if closed:
+                position = closed.end()
+                continue
+        fields += line[position : position + 1] == b","
+        position += 1
+    return fields
+
+
+PIECES = [b"a", b"b,", b",", b'"', b'""', b"\n", b"\r\n", b"\r", b'"x,y"', b'"p\nq"', b"1,2,3\n", b"\0", b"\xff", b"\xc3", "ế".encode()]
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=24).map(b"".join), st.integers(1, 4), st.integers(1, 9))
+@example(b'1,2,"3\n4,5,6\n7,8,9"\n', 3, 2)
+@example(b'a,b,"c', 3, 9)
+@example(b'"a\nb",2,3\n', 3, 4)
+@example(b'1,"a\nb",3\r', 3, 1)
+def test_scanner_agrees_with_the_design_by_its_letter(text: bytes, width: int, block: int) -> None:
+    expected = reference(text, width)
+    assert scan(text, width) == expected
+    assert scan(text, width, block) == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from([b"1,2,3\n", b'"1","2","3"\n', b'1,"a\nb",3\n', b'1,2"2,3\n', b'1,"2,3\n', b"1,2\n"]), min_size=30, max_size=90).map(b"".join))
+def test_long_blocks_are_judged_like_short_ones(text: bytes) -> None:
+    assert scan(text * 40) == reference(text * 40, 3)
+
+
+@given(st.lists(st.text(st.sampled_from('a,"\n\rế '), max_size=5), min_size=2, max_size=4))
+def test_split_gives_back_what_was_written(fields: list[str]) -> None:
+    record = ",".join('"' + field.replace('"', '""') + '"' for field in fields)
+    assert split(record.encode(), DIALECT) == [field.encode() for field in fields]
+
+
+def test_an_unclosed_quote_swallows_no_row_after_it() -> None:
+    assert scan(b'1,2,3\n4,"5,6\n7,8,9\n1,"2",3\n') == [
+        (1, 1, b"1,2,3", ()),
+        (2, 2, b'4,"5,6', ("quote_unclosed",)),
+        (3, 3, b"7,8,9", ()),
+        (4, 4, b'1,"2",3', ()),
+    ]
+
+
+def test_line_breaks_inside_a_closed_quote_are_legal() -> None:
+    assert scan(b'1,"a\r\nb",3\n4,5,6\n') == [(1, 1, b'1,"a\r\nb",3', ()), (3, 2, b"4,5,6", ())]
+
+
+def test_two_stray_quotes_do_not_swallow_the_rows_between_them() -> None:
+    text = b'1,"x,3\n' + b"4,5,6\n" * 5 + b'7,y",9\n'
+    assert [one[3] for one in scan(text)] == [("quote_unclosed",), *[()] * 5, ("quote_stray",)]
+
+
+def test_nul_bytes_and_broken_utf8_are_named_on_their_record() -> None:
+    assert [one[3] for one in scan(b"1,2,3\n1,\0,3\n1,\xff\xfe,3\n1,\xc3\n")] == [
+        (),
+        ("nul_byte",),
+        ("encoding",),
+        ("width", "encoding"),
+    ]
+
+
+def test_the_last_line_needs_no_line_end_and_a_blank_line_is_a_record() -> None:
+    assert scan(b"1,2,3\n\n4,5,6") == [(1, 1, b"1,2,3", ()), (2, 2, b"", ("width",)), (3, 3, b"4,5,6", ())]
+
+
+def test_a_line_beyond_the_limit_refuses_the_file() -> None:
+    for block in (None, 1 << 19):
+        with pytest.raises(Refused) as refused:
+            scan(b"1,2," + b"x" * (RECORD_LIMIT + 10) + b"\n", block=block)
+        assert refused.value.code == "P06-LOAD-031"
+
+
+def test_other_delimiters_and_quotes() -> None:
+    assert scan(b"1;'a;b';3\n", dialect=Dialect(b";", b"'")) == [(1, 1, b"1;'a;b';3", ())]
