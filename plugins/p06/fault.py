@@ -18,10 +18,17 @@ LOAD = (
     "load.accepting",  # the pointer is moved, not committed
     "load.accepted",  # committed
 )
-RELEASE: tuple[str, ...] = (
+RELEASE = (
+    "build.started",  # the build and its pins stand in the ledger
+    "build.built",  # dbt has finished, the ledger does not know
+    "build.recorded",  # failed tests and the end of the build are committed
+    "gate.judged",  # gate 2 has answered, the ledger does not know
+    "gate.recorded",  # committed
     "publish.checked",  # the fingerprint still holds
     "publish.written",  # pointers are moved, not committed
     "publish.committed",
+    "rollback.checked",  # the release to go back to is known
+    "rollback.written",  # pointers are moved, not committed
 )
 STEPS = LOAD + RELEASE
 

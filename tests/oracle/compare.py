@@ -11,6 +11,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -44,14 +45,89 @@ def compare(
     return Comparison(connection_admin, oracle).run()
 
 
+@dataclass
+class Report:
+    """The differences found so far, told without a person's values: citizens stand by their tokens."""
+
+    token_of: dict[str, str] = field(default_factory=dict)
+    differences: list[str] = field(default_factory=list)
+
+    def add(self, difference: str) -> None:
+        """Note one difference."""
+        self.differences.append(difference)
+
+    def _shown(self, key: Sequence[str], values: tuple[Any, ...]) -> str:
+        parts = zip(key, values, strict=True)
+        return " ".join(self.token_of.get(v, "no token") if name == "citizen_id" else str(v) for name, v in parts)
+
+    def keyed(
+        self,
+        name: str,
+        key: Sequence[str],
+        columns: Sequence[str],
+        expected: Rows,
+        actual: Rows,
+        show: Sequence[str] = (),
+    ) -> None:
+        """Differences of two tables with a key; ``show`` names the columns whose values may be printed."""
+
+        def by_key(rows: Rows) -> dict[tuple[Any, ...], dict[str, Any]]:
+            return {tuple(canonical(row[column]) for column in key): row for row in rows}
+
+        mine, theirs = by_key(expected), by_key(actual)
+        if len(theirs) != len(actual):
+            self.add(f"{name}: {len(actual) - len(theirs)} rows repeat a key ({', '.join(key)})")
+        for word, some in (("missing", set(mine) - set(theirs)), ("too many", set(theirs) - set(mine))):
+            if some:
+                examples = "; ".join(self._shown(key, one) for one in sorted(some, key=str)[:EXAMPLES])
+                self.add(f"{name}: {len(some)} rows {word} (of {len(mine)}): {examples}")
+        both = sorted(set(mine) & set(theirs), key=str)
+        for column in columns:
+            other = [one for one in both if not same(mine[one][column], theirs[one][column])]
+            if other:
+                examples = "; ".join(
+                    self._shown(key, one)
+                    + (f" is {theirs[one][column]}, should be {mine[one][column]}" if column in show else "")
+                    for one in other[:EXAMPLES]
+                )
+                self.add(f"{name}: {column} differs in {len(other)} of {len(both)} rows: {examples}")
+
+    def multiset(self, name: str, columns: Sequence[str], expected: Rows, actual: Rows) -> None:
+        """Differences of two tables without a key: rows too few and too many, and the columns that tell them apart."""
+        mine = Counter(tuple(canonical(row[column]) for column in columns) for row in expected)
+        theirs = Counter(tuple(canonical(row[column]) for column in columns) for row in actual)
+        if mine == theirs:
+            return
+        missing, surplus = mine - theirs, theirs - mine
+        apart = []
+        for at, column in enumerate(columns):
+            left, right = Counter[Any](), Counter[Any]()
+            for row, n in missing.items():
+                left[row[at]] += n
+            for row, n in surplus.items():
+                right[row[at]] += n
+            if left != right:
+                values = f" {dict(left - right)} -> {dict(right - left)}" if column == "match_method" else ""
+                apart.append(f"{column} ({(left - right).total()}){values}")
+        shown = [columns.index(column) for column in ("citizen_id", "match_method", "province_code")]
+        examples = "; ".join(
+            self._shown(("citizen_id", "match_method", "province_code"), tuple(row[at] for at in shown))
+            for row in sorted(missing or surplus, key=str)[:EXAMPLES]
+        )
+        self.add(
+            f"{name}: {missing.total()} rows missing, {surplus.total()} too many (of {mine.total()});"
+            f" columns apart: {', '.join(apart) or 'only in combination'}; {'missing' if missing else 'surplus'}:"
+            f" {examples}"
+        )
+
+
 class Comparison:
     """One comparison: an oracle, a connection and the differences found."""
 
     def __init__(self, connection: psycopg.Connection[Any], oracle: Oracle) -> None:
         self.connection, self.oracle = connection, oracle
-        self.differences: list[str] = []
+        self.report = Report()
         self.number_of: dict[Any, str] = {}
-        self.token_of: dict[str, str] = {}
 
     def run(self) -> list[str]:
         """Compare everything; a part whose query fails is a difference, the others go on."""
@@ -74,8 +150,8 @@ class Comparison:
                 with self.connection.transaction():
                     part()
             except psycopg.Error as error:
-                self.differences.append(f"{name}: cannot be read ({error.sqlstate}: {type(error).__name__})")
-        return self.differences
+                self.report.add(f"{name}: cannot be read ({error.sqlstate}: {type(error).__name__})")
+        return self.report.differences
 
     # ------------------------------------------------------------ the parts
 
@@ -83,12 +159,12 @@ class Comparison:
         for row in self._select("vault", "citizen_token", ("citizen_id", "citizen_token")):
             number = f"{row['citizen_id']:012d}"
             self.number_of[row["citizen_token"]] = number
-            self.token_of[number] = str(row["citizen_token"])
-        if len(self.number_of) != len(self.token_of):
-            self.differences.append("vault.citizen_token: one token stands for several numbers")
-        lacking = set(self.oracle.register.root) - set(self.token_of)
+            self.report.token_of[number] = str(row["citizen_token"])
+        if len(self.number_of) != len(self.report.token_of):
+            self.report.add("vault.citizen_token: one token stands for several numbers")
+        lacking = set(self.oracle.register.root) - set(self.report.token_of)
         if lacking:
-            self.differences.append(f"vault.citizen_token: {len(lacking)} numbers of the register have no token")
+            self.report.add(f"vault.citizen_token: {len(lacking)} numbers of the register have no token")
 
     def _extracts(self) -> None:
         with self.connection.cursor(row_factory=dict_row) as cursor:
@@ -97,9 +173,9 @@ class Comparison:
             )
             accepted = {(row["source"], row["period"]): row for row in cursor}
         for source, period in sorted(set(self.oracle.extracts) - set(accepted)):
-            self.differences.append(f"control.accepted: {source} {period:%Y-%m} is missing")
+            self.report.add(f"control.accepted: {source} {period:%Y-%m} is missing")
         for source, period in sorted(set(accepted) - set(self.oracle.extracts)):
-            self.differences.append(f"control.accepted: {source} {period:%Y-%m} should not have been accepted")
+            self.report.add(f"control.accepted: {source} {period:%Y-%m} should not have been accepted")
         for place, row in accepted.items():
             mine = self.oracle.extracts.get(place)
             if mine is None:
@@ -114,7 +190,7 @@ class Comparison:
                 ("staged", len(mine.staged)),
             ):
                 if row[column] != value:
-                    self.differences.append(f"control.extract {name}: {column} is {row[column]}, should be {value}")
+                    self.report.add(f"control.extract {name}: {column} is {row[column]}, should be {value}")
             self._staged(name, place, row["staging_table"])
             self._quarantined(name, place, row["extract_id"])
 
@@ -129,7 +205,7 @@ class Comparison:
             {"file_no": at[0], "line": at[1]} | dict(zip(contract.names, values, strict=True))
             for at, values in mine.staged.items()
         ]
-        self._keyed(f"staging {name}", ("file_no", "line"), contract.names, expected, actual)
+        self.report.keyed(f"staging {name}", ("file_no", "line"), contract.names, expected, actual)
 
     def _quarantined(self, name: str, place: tuple[str, date], extract_id: str) -> None:
         actual = self._select(
@@ -141,17 +217,19 @@ class Comparison:
             {"file_no": at[0], "line": at[1], "reasons": " ".join(sorted(reasons))}
             for at, reasons in self.oracle.extracts[place].quarantined.items()
         ]
-        self._keyed(f"quarantine {name}", ("file_no", "line"), ("reasons",), expected, actual, show=("reasons",))
+        self.report.keyed(f"quarantine {name}", ("file_no", "line"), ("reasons",), expected, actual, show=("reasons",))
 
     def _quarantine_summary(self) -> None:
         key = ("period", "source", "reason")
         actual = self._select("quality", "quarantine_summary", (*key, "rows"))
-        self._keyed("quality.quarantine_summary", key, ("rows",), self.oracle.quarantine_summary(), actual, ("rows",))
+        self.report.keyed(
+            "quality.quarantine_summary", key, ("rows",), self.oracle.quarantine_summary(), actual, ("rows",)
+        )
 
     def _dim_citizen(self) -> None:
         columns = ("valid_to", *PUBLISHED)
         actual = self._citizens(self._select("marts", "dim_citizen", ("citizen_token", "valid_from", *columns)))
-        self._keyed("marts.dim_citizen", DIM_KEY, columns, self.oracle.dim_citizen(), actual)
+        self.report.keyed("marts.dim_citizen", DIM_KEY, columns, self.oracle.dim_citizen(), actual)
 
     def _identified(self) -> None:
         # Reading: full_name is the name as sent.
@@ -160,7 +238,7 @@ class Comparison:
         actual = self._select("identified", "dim_citizen", names)
         for row in actual:
             row["newest_citizen_id"] = row.pop("citizen_id")
-        self._keyed("identified.dim_citizen", DIM_KEY, columns, self.oracle.identified(), self._citizens(actual))
+        self.report.keyed("identified.dim_citizen", DIM_KEY, columns, self.oracle.identified(), self._citizens(actual))
 
     def _facts(self) -> None:
         for source in SECTORS:
@@ -171,10 +249,10 @@ class Comparison:
             confidences = Counter({(row["match_method"], row["match_confidence"]): 1 for row in actual})
             for method, kinds in Counter(method for method, _ in confidences).items():
                 if kinds > 1:
-                    self.differences.append(f"marts.{contract.mart}: {kinds} values of match_confidence for {method}")
+                    self.report.add(f"marts.{contract.mart}: {kinds} values of match_confidence for {method}")
             columns = ("period", "citizen_id", "match_method", "province_code", *measures)
             for period in self.oracle.periods:
-                self._multiset(
+                self.report.multiset(
                     f"marts.{contract.mart} {period:%Y-%m}",
                     columns,
                     self.oracle.facts(source, period),
@@ -202,27 +280,27 @@ class Comparison:
             "land_area_m2",
         )
         actual = self._select("marts", "citizen_month", ("period", "citizen_token", *columns), self._in_periods())
-        self._keyed("marts.citizen_month", MONTH_KEY, columns, expected, self._citizens(actual))
+        self.report.keyed("marts.citizen_month", MONTH_KEY, columns, expected, self._citizens(actual))
 
     def _indicator(self) -> None:
         values = ("numerator", "denominator", "value")
         expected = [row for period in self.oracle.periods for row in self.oracle.indicator(period)]
         actual = self._select("marts", "indicator", (*INDICATOR_KEY, *values), self._in_periods())
-        self._keyed("marts.indicator", INDICATOR_KEY, values, expected, actual, show=values)
+        self.report.keyed("marts.indicator", INDICATOR_KEY, values, expected, actual, show=values)
 
     def _indicator_restated(self) -> None:
         values = ("numerator", "denominator", "value")
         expected = [row for period in self.oracle.periods for row in self.oracle.indicator_restated(period)]
         actual = self._select("marts", "indicator_restated", (*INDICATOR_KEY, *values), self._in_periods())
         provinces = [row for row in actual if row["area_level"] != "commune"]
-        self._keyed("marts.indicator_restated", INDICATOR_KEY, values, expected, provinces, show=values)
+        self.report.keyed("marts.indicator_restated", INDICATOR_KEY, values, expected, provinces, show=values)
 
     def _match_summary(self) -> None:
         key = ("period", "source", "province_code", "match_method")
         expected = [row for period in self.oracle.periods for row in self.oracle.match_summary(period)]
         actual = self._select("marts", "match_summary", (*key, "records"), self._in_periods())
         actual = [row for row in actual if row["records"]]
-        self._keyed("marts.match_summary", key, ("records",), expected, actual, show=("records",))
+        self.report.keyed("marts.match_summary", key, ("records",), expected, actual, show=("records",))
 
     def _reconciliation(self) -> None:
         values = (
@@ -240,7 +318,7 @@ class Comparison:
         actual = self._select("marts", "reconciliation", ("period", "source", *values), self._in_periods())
         # Reading: a source not received may have no row or one of nulls.
         actual = [row for row in actual if row["received"] is not None]
-        self._keyed("marts.reconciliation", ("period", "source"), values, expected, actual, show=values)
+        self.report.keyed("marts.reconciliation", ("period", "source"), values, expected, actual, show=values)
 
     def _areas(self) -> None:
         counted: tuple[tuple[str, Counter[Any], str], ...] = (
@@ -252,7 +330,7 @@ class Comparison:
             actual = Counter((row["level"], row[column]) for row in rows if row["level"] != "nation")
             for place in sorted(set(expected) | set(actual), key=str):
                 if expected[place] != actual[place]:
-                    self.differences.append(
+                    self.report.add(
                         f"marts.{view}: {actual[place]} rows of {place[0]} {place[1]}, should be {expected[place]}"
                     )
 
@@ -277,70 +355,6 @@ class Comparison:
             token = row.pop("citizen_token")
             row["citizen_id"] = None if token is None else self.number_of.get(token, f"unknown {token}")
         return rows
-
-    def _shown(self, key: Sequence[str], values: tuple[Any, ...]) -> str:
-        parts = zip(key, values, strict=True)
-        return " ".join(self.token_of.get(v, "no token") if name == "citizen_id" else str(v) for name, v in parts)
-
-    def _keyed(
-        self,
-        name: str,
-        key: Sequence[str],
-        columns: Sequence[str],
-        expected: Rows,
-        actual: Rows,
-        show: Sequence[str] = (),
-    ) -> None:
-        """Differences of two tables with a key; ``show`` names the columns whose values may be printed."""
-
-        def by_key(rows: Rows) -> dict[tuple[Any, ...], dict[str, Any]]:
-            return {tuple(canonical(row[column]) for column in key): row for row in rows}
-
-        mine, theirs = by_key(expected), by_key(actual)
-        if len(theirs) != len(actual):
-            self.differences.append(f"{name}: {len(actual) - len(theirs)} rows repeat a key ({', '.join(key)})")
-        for word, some in (("missing", set(mine) - set(theirs)), ("too many", set(theirs) - set(mine))):
-            if some:
-                examples = "; ".join(self._shown(key, one) for one in sorted(some, key=str)[:EXAMPLES])
-                self.differences.append(f"{name}: {len(some)} rows {word} (of {len(mine)}): {examples}")
-        both = sorted(set(mine) & set(theirs), key=str)
-        for column in columns:
-            other = [one for one in both if not same(mine[one][column], theirs[one][column])]
-            if other:
-                examples = "; ".join(
-                    self._shown(key, one)
-                    + (f" is {theirs[one][column]}, should be {mine[one][column]}" if column in show else "")
-                    for one in other[:EXAMPLES]
-                )
-                self.differences.append(f"{name}: {column} differs in {len(other)} of {len(both)} rows: {examples}")
-
-    def _multiset(self, name: str, columns: Sequence[str], expected: Rows, actual: Rows) -> None:
-        """Differences of two tables without a key: rows too few and too many, and the columns that tell them apart."""
-        mine = Counter(tuple(canonical(row[column]) for column in columns) for row in expected)
-        theirs = Counter(tuple(canonical(row[column]) for column in columns) for row in actual)
-        if mine == theirs:
-            return
-        missing, surplus = mine - theirs, theirs - mine
-        apart = []
-        for at, column in enumerate(columns):
-            left, right = Counter[Any](), Counter[Any]()
-            for row, n in missing.items():
-                left[row[at]] += n
-            for row, n in surplus.items():
-                right[row[at]] += n
-            if left != right:
-                values = f" {dict(left - right)} -> {dict(right - left)}" if column == "match_method" else ""
-                apart.append(f"{column} ({(left - right).total()}){values}")
-        shown = [columns.index(column) for column in ("citizen_id", "match_method", "province_code")]
-        examples = "; ".join(
-            self._shown(("citizen_id", "match_method", "province_code"), tuple(row[at] for at in shown))
-            for row in sorted(missing or surplus, key=str)[:EXAMPLES]
-        )
-        self.differences.append(
-            f"{name}: {missing.total()} rows missing, {surplus.total()} too many (of {mine.total()});"
-            f" columns apart: {', '.join(apart) or 'only in combination'}; {'missing' if missing else 'surplus'}:"
-            f" {examples}"
-        )
 
 
 def canonical(value: Any) -> Any:
