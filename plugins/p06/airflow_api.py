@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from p06.errors import P06Error
+from p06.errors import Busy, P06Error
 from p06.period import Period
 from p06.settings import settings
 
@@ -22,6 +22,7 @@ ACTIVE = ("queued", "running")
 ENDED = ("success", "failed")
 SERVICE = "p06"  # the account that starts runs
 _PAGE = 100
+_CONFLICT = 409
 
 
 @dataclass(frozen=True)
@@ -87,13 +88,11 @@ class Client:
         """One run by its id."""
         return _run(self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"))
 
-    def runs(self, dag_id: str = "~", states: Sequence[str] = (), started_since: str | None = None) -> list[Run]:
-        """Runs of a DAG (``~``: of all), oldest first; ``started_since`` is an ISO timestamp of the request."""
+    def runs(self, dag_id: str = "~", states: Sequence[str] = ()) -> list[Run]:
+        """Runs of a DAG (``~``: of all), oldest first."""
         query: dict[str, Any] = {"order_by": "run_after"}
         if states:
             query["state"] = list(states)
-        if started_since:
-            query["start_date_gte"] = started_since
         return [_run(item) for item in self._pages(f"/api/v2/dags/{dag_id}/dagRuns", "dag_runs", query)]
 
     def active(self) -> set[tuple[str, str]]:
@@ -110,31 +109,40 @@ class Client:
         events = self._pages("/api/v2/assets/events", "asset_events", {"order_by": "timestamp"})
         return [event for event in events if uri is None or event.get("uri") == uri]
 
-    def create_backfill(self, dag_id: str, first: Period, last: Period, max_active_runs: int) -> int:
-        """Open Airflow's own backfill of a range of partitions, completed ones again; returns its id."""
+    def backfill(self, dag_id: str, first: Period, last: Period, max_active_runs: int) -> tuple[int, list[Run]]:
+        """Start Airflow's own backfill of a range of partitions, completed ones again; returns its id and its runs.
+
+        Raises Busy P06-STACK-011 when one of the same DAG is open.
+        """
+        before = {run.run_id for run in self._backfill_runs(dag_id)}
         body = {
             "dag_id": dag_id,
             "from_date": f"{first.first_day.isoformat()}T00:00:00Z",
-            "to_date": f"{last.first_day.isoformat()}T00:00:00Z",
+            "to_date": f"{last.as_of().isoformat()}T23:59:59Z",
             "run_backwards": False,
             "dag_run_conf": {},
             "reprocess_behavior": "completed",
             "max_active_runs": max_active_runs,
         }
-        return int(self._call("POST", "/api/v2/backfills", body)["id"])
+        try:
+            number = int(self._call("POST", "/api/v2/backfills", body)["id"])
+        except P06Error as error:
+            if error.where.get("status") == _CONFLICT:
+                raise Busy("P06-STACK-011", dag=dag_id) from None
+            raise
+        return number, [run for run in self._backfill_runs(dag_id) if run.run_id not in before]
 
-    def backfill_ended(self, backfill_id: int) -> bool:
-        """Whether Airflow has completed the backfill."""
-        return self._call("GET", f"/api/v2/backfills/{backfill_id}")["completed_at"] is not None
+    def end_backfill(self, number: int) -> None:
+        """Close a backfill whose runs have ended; Airflow would notice half a minute later, and refuse another meanwhile."""
+        try:
+            self._call("PUT", f"/api/v2/backfills/{number}/cancel")
+        except P06Error as error:
+            if error.where.get("status") != _CONFLICT:
+                raise
 
-    def cancel_backfill(self, backfill_id: int) -> None:
-        """Stop a backfill; runs under way end by themselves."""
-        self._call("PUT", f"/api/v2/backfills/{backfill_id}/cancel")
-
-    def backfill_runs(self, backfill_id: int, dag_id: str) -> list[Run]:
-        """The runs a backfill made."""
+    def _backfill_runs(self, dag_id: str) -> list[Run]:
         found = self._pages(f"/api/v2/dags/{dag_id}/dagRuns", "dag_runs", {"run_type": ["backfill"]})
-        return [_run(item) for item in found if item.get("backfill_id") in (backfill_id, None)]
+        return [_run(item) for item in found]
 
     def wait(self, runs: Collection[Run], seconds: float) -> list[Run]:
         """The same runs once all have ended. Raises P06Error P06-STACK-006 after so many seconds."""

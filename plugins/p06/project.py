@@ -159,7 +159,7 @@ def _contracts_macro(contracts: dict[str, Contract]) -> str:
         }
         for name, entry in contracts.items()
     }
-    text = json.dumps(known, indent=1).replace("null", "none").replace("true", "true")
+    text = json.dumps(known, indent=1).replace(": null", ": none")
     return f"{{# What the contracts say, for models to derive from. #}}\n{{% macro contracts() %}}\n{{% do return({text}) %}}\n{{% endmacro %}}\n"
 
 

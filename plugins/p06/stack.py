@@ -100,10 +100,17 @@ def status() -> dict[str, Any]:
     recorded = {process.name: process for process in _recorded()}
     for name in COMMANDS:
         alive = recorded[name].alive() if name in recorded else None
-        processes[name] = {"running": True, "pid": alive.pid, "memory_mb": _memory(alive)} if alive else {"running": False}
+        processes[name] = (
+            {"running": True, "pid": alive.pid, "memory_mb": _memory(alive)} if alive else {"running": False}
+        )
     airflow: dict[str, Any] = {"processes": processes}
     if all(part["running"] for part in processes.values()):
-        airflow |= {"health": _health(), "url": url(), "user": ADMINISTRATOR, "password_file": str(airflow_api.users_file())}
+        airflow |= {
+            "health": _health(),
+            "url": url(),
+            "user": ADMINISTRATOR,
+            "password_file": str(airflow_api.users_file()),
+        }
     return {"database": {"running": database.is_running()}, "airflow": airflow}
 
 
@@ -272,7 +279,10 @@ def _await_health(processes: Iterator[Process] | Any) -> None:
             if process.alive() is None:
                 raise P06Error("P06-STACK-002", process=process.name)
         health = _health()
-        if all(health.get(part) == "healthy" for part in ("metadatabase", "scheduler", "dag_processor")) and _dags_read():
+        if (
+            all(health.get(part) == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
+            and _dags_read()
+        ):
             return
         if time.monotonic() > until:
             raise P06Error("P06-STACK-001", seconds=int(PATIENCE))

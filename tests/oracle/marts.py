@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .matching import UNMATCHED, Match, match, row_area
-from .reading import REGISTER, Areas, Contract, Extract, Row, as_of, contracts, read_landing
+from .reading import REGISTER, Areas, Row, as_of, contracts, read_landing
 from .register import PUBLISHED, Person, Register
 
 SECTORS = ("social_security_participation", "education_enrolment", "health_visit", "bank_kyc", "land_parcel")
@@ -332,14 +332,6 @@ class Oracle:
     def area_change(self) -> Counter[tuple[str, str]]:
         """Number of edges by level and kind."""
         return Counter((row["level"], row["kind"]) for row in self.areas.changes)
-
-    def contract(self, source: str) -> Contract:
-        """A source's contract."""
-        return self.contracts[source]
-
-    def extract(self, source: str, period: date) -> Extract | None:
-        """The winning extract of a source and month."""
-        return self.extracts.get((source, period))
 
 
 def age(born: date, on: date) -> int:

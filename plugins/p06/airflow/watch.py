@@ -12,18 +12,18 @@ from p06.airflow.schedule import SWEEP
 def load_what_arrived() -> list[str]:
     """Start the load of each source and period with a delivery pending in landing."""
     with run.told_safely():
-        from p06 import watch
+        from p06 import watch as watching
 
-        return watch.start_loads(run.log.info)
+        return watching.start_loads(run.log.info)
 
 
 @task(outlets=[SWEEP], trigger_rule="all_done")
 def wake_releases(*, outlet_events: dict) -> list[str]:  # type: ignore[type-arg]
     """Name the stale periods no release is under way for, so that a lost wake-up is made good."""
     with run.told_safely():
-        from p06 import watch
+        from p06 import watch as watching
 
-        periods = watch.forgotten()
+        periods = watching.forgotten()
         if not periods:
             raise run.nothing_to_do("nothing is stale")
         outlet_events[SWEEP].add_partitions(periods)
@@ -34,9 +34,9 @@ def wake_releases(*, outlet_events: dict) -> list[str]:  # type: ignore[type-arg
 def tell_what_is_missing() -> list[str]:
     """Expected against arrived, by the contracts' deadlines."""
     with run.told_safely():
-        from p06 import watch
+        from p06 import watch as watching
 
-        found = watch.overdue()
+        found = watching.overdue()
         for line in found:
             run.log.warning("%s", line)
         return found
@@ -46,6 +46,6 @@ def tell_what_is_missing() -> list[str]:
 def tidy() -> list[str]:
     """Close backfills whose process died; drop what no reader and no build needs any more."""
     with run.told_safely():
-        from p06 import watch
+        from p06 import watch as watching
 
-        return watch.tidy(run.log.info)
+        return watching.tidy(run.log.info)

@@ -1,0 +1,361 @@
+"""One build: dbt makes every mart of one period beside what readers see, then tests it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from p06 import codelist, database, marts, project
+from p06.errors import P06Error
+from p06.period import Period
+from p06.settings import settings
+
+Report = Callable[[str], None]
+EARLIEST_AREAS = date(1900, 1, 1)
+
+
+class BuildFailed(P06Error):
+    """dbt could not build or test the marts; never says more than which model and what kind of failure."""
+
+
+@dataclass(frozen=True)
+class ExtractRef:
+    """An accepted extract, pinned: where its rows are and what its manifest and reconciliation say."""
+
+    extract_id: str
+    source: str
+    period: Period
+    leaf: str  # table in schema staging
+    revision: int
+    admin_code_version: date
+    received: int
+    duplicates: int
+    quarantined: int
+    staged: int
+
+    @property
+    def key(self) -> int:
+        """A 64-bit name of the extract and of how many of its rows are staged; another after a replay."""
+        name = hashlib.sha256(f"{self.extract_id}|{self.staged}".encode()).digest()
+        return int.from_bytes(name[:8], "big", signed=True)
+
+
+@dataclass(frozen=True)
+class BuildSpec:
+    """All a build reads. ``extracts`` by sector source; ``register`` is every accepted register extract."""
+
+    build_id: int
+    period: Period
+    extracts: dict[str, ExtractRef]
+    register: tuple[ExtractRef, ...]
+    horizon: Period
+    state_before: int  # the register state readers see
+    state_after: int  # the state this build reads; written ahead when it is another
+
+
+@dataclass(frozen=True)
+class FailedTest:
+    """A dbt test that found rows it should not have found."""
+
+    name: str
+    model: str
+    failures: int
+
+
+def build(spec: BuildSpec, report: Report = lambda text: None) -> list[FailedTest]:
+    """Build every mart of the period, then test it; returns the tests that failed.
+
+    Writes the register state ``state_after`` first when it differs from ``state_before``; the models that keep it are
+    left alone otherwise. Raises BuildFailed P06-BUILD-001 (a model), 002 (the project cannot be read), 003 (a test
+    could not be run).
+    """
+    marts.sync()
+    moves = spec.state_after != spec.state_before
+    with database.connect("builder") as connection:
+        variables = _variables(spec, connection, moves)
+    _invoke("run", variables, report, [] if moves else ["--exclude", "tag:register"])
+    if moves:
+        with database.connect("builder") as connection:
+            _record_state(spec, connection)
+    return _failed_tests(_invoke("test", variables, report, ["--exclude", "test_type:unit"]))
+
+
+def model_hash() -> str:
+    """SHA-256 over the project's SQL, macros and YAML, what the contracts generate included."""
+    return project.content_hash()
+
+
+def unit_tests() -> list[str]:
+    """Run dbt's unit tests; returns the names of those that failed. Needs the tables of an earlier build."""
+    results = _invoke("test", {}, lambda text: None, ["--select", "test_type:unit"], allow_failures=True)
+    return [result.node.name for result in results if result.status not in ("pass", "success")]
+
+
+def _variables(spec: BuildSpec, connection: psycopg.Connection[Any], moves: bool) -> dict[str, Any]:
+    """What dbt is told: names, numbers and dates; never a value from the data."""
+    received = dict(spec.extracts)
+    received |= {ref.source: ref for ref in spec.register if ref.period == spec.period}
+    rows = [ref for ref in spec.register if ref.period <= spec.horizon]
+    variables: dict[str, Any] = {
+        "period": spec.period.first_day.isoformat(),
+        "as_of": spec.period.as_of().isoformat(),
+        "build_id": spec.build_id,
+        "state_before": spec.state_before,
+        "state_after": spec.state_after,
+        "register_horizon": max((ref.period for ref in rows), default=spec.horizon).first_day.isoformat(),
+        "extracts": {
+            name: {
+                "leaf": ref.leaf,
+                "revision": ref.revision,
+                "received": ref.received,
+                "duplicates": ref.duplicates,
+                "quarantined": ref.quarantined,
+                "staged": ref.staged,
+                "area_edition": _area_edition(ref).isoformat(),
+            }
+            for name, ref in sorted(received.items())
+        },
+        "register": [_mark(ref) for ref in sorted(spec.register, key=lambda ref: ref.period)],
+    }
+    return variables | (_register_changes(spec, connection) if moves else {})
+
+
+def _mark(ref: ExtractRef) -> dict[str, Any]:
+    return {
+        "key": ref.key,
+        "extract_id": ref.extract_id,
+        "leaf": ref.leaf,
+        "period": ref.period.first_day.isoformat(),
+        "area_edition": _area_edition(ref).isoformat(),
+    }
+
+
+def _register_changes(spec: BuildSpec, connection: psycopg.Connection[Any]) -> dict[str, Any]:
+    """Which register extracts are new to the vault, and which differ from those of the visible state."""
+    held = {key: day for key, day in connection.execute("select extract_key, period from vault.register_extract")}
+    before = set(
+        connection.execute(
+            "select part, extract_key from vault.register_state_extract where state = %s", (spec.state_before,)
+        ).fetchall()
+    )
+    after = _inputs(spec)
+    periods = held | {ref.key: ref.period.first_day for ref in spec.register}
+    changed = {key for _, key in before ^ after}
+    code = connection.execute(
+        "select code_hash from vault.register_state_code where state = %s", (spec.state_before,)
+    ).fetchone()
+    everyone = not changed or code is None or code[0] != _register_code() or _crosses_reform(before, after, periods)
+    return {
+        "register_new": [_mark(ref) for ref in spec.register if ref.key not in held],
+        "register_changed": [{"key": key, "period": periods[key].isoformat()} for key in sorted(changed)],
+        "register_everyone": everyone,
+    }
+
+
+def _inputs(spec: BuildSpec) -> set[tuple[str, int]]:
+    links = {("links", ref.key) for ref in spec.register}
+    return links | {("rows", ref.key) for ref in spec.register if ref.period <= spec.horizon}
+
+
+def _crosses_reform(before: set[tuple[str, int]], after: set[tuple[str, int]], periods: dict[int, date]) -> bool:
+    """Whether a change of areas takes effect between the two states' last register months: it touches everyone."""
+    ends = [max((periods[key] for part, key in state if part == "rows"), default=None) for state in (before, after)]
+    if ends[0] is None or ends[1] is None:
+        return True
+    first, last = sorted(day for day in ends if day is not None)
+    return any(first < day.replace(day=1) <= last for day in _area_editions())
+
+
+def _record_state(spec: BuildSpec, connection: psycopg.Connection[Any]) -> None:
+    """Say what the state just written was made from; rows of states above the visible one are of undone builds."""
+    connection.execute("delete from vault.register_state_extract where state > %s", (spec.state_before,))
+    connection.execute("delete from vault.register_state_code where state > %s", (spec.state_before,))
+    connection.execute("delete from control.register_state_input where state > %s", (spec.state_before,))
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into vault.register_state_extract (state, part, extract_key) values (%s, %s, %s)",
+            [(spec.state_after, part, key) for part, key in sorted(_inputs(spec))],
+        )
+        cursor.executemany(
+            "insert into control.register_state_input (state, part, period, extract_id) values (%s, %s, %s, %s)",
+            [
+                (spec.state_after, part, ref.period.first_day, ref.extract_id)
+                for part in ("links", "rows")
+                for ref in spec.register
+                if part == "links" or ref.period <= spec.horizon
+            ],
+        )
+    connection.execute(
+        "insert into vault.register_state_code (state, code_hash) values (%s, %s)", (spec.state_after, _register_code())
+    )
+
+
+def _register_code() -> str:
+    """What a register state depends on beside its extracts: its models, and the area lists."""
+    parts = [project.content_hash("models/identity/register/"), codelist.hash("area"), codelist.hash("area_change")]
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()
+
+
+def _area_edition(ref: ExtractRef) -> date:
+    """The first day of the area list the extract's codes were sent under."""
+    return max((day for day in _area_editions() if day <= ref.admin_code_version), default=EARLIEST_AREAS)
+
+
+def _area_editions() -> tuple[date, ...]:
+    return _editions(codelist.hash("area_change"))
+
+
+@cache
+def _editions(content: str) -> tuple[date, ...]:
+    import csv
+
+    with (settings().codelists / "area_change.csv").open(encoding="utf-8-sig", newline="") as file:
+        return tuple(sorted({date.fromisoformat(row["effective_date"]) for row in csv.DictReader(file)}))
+
+
+# dbt in this process: parsed once, the manifest kept; what differs between builds are the variables.
+
+_kept: dict[str, Any] = {}
+
+
+def _invoke(
+    command: str, variables: dict[str, Any], report: Report, options: Iterable[str], allow_failures: bool = False
+) -> list[Any]:
+    import json
+
+    folder = settings().home / "dbt"
+    with _environment():
+        from dbt.cli.main import dbtRunner
+
+        manifest = _manifest(folder)
+        runner = dbtRunner(manifest=manifest, callbacks=[_Progress(report)])
+        outcome = runner.invoke(
+            [command, *_flags(folder), "--vars", json.dumps(variables), "--threads", "2", *options]
+        )
+    results = getattr(outcome.result, "results", None)
+    if results is None:
+        raise BuildFailed("P06-BUILD-002", reason=_reason(str(outcome.exception or ""))) from None
+    broken = [result for result in results if result.status in ("error", "runtime error")]
+    if broken and not allow_failures:
+        first = broken[0]
+        code = "P06-BUILD-003" if command == "test" else "P06-BUILD-001"
+        raise BuildFailed(code, model=first.node.name, reason=_reason(first.message or "")) from None
+    return list(results)
+
+
+def _manifest(folder: Path) -> Any:
+    """The parsed project; parsed again when its content changed. Nodes forget what an earlier run compiled."""
+    from dbt.cli.main import dbtRunner
+
+    content = f"{folder}|{project.content_hash()}"
+    if content not in _kept:
+        project.render(folder)
+        shutil.rmtree(folder / "target" / "run", ignore_errors=True)
+        outcome = dbtRunner().invoke(["parse", *_flags(folder)])
+        if not outcome.success:
+            raise BuildFailed("P06-BUILD-002", reason=_reason(str(outcome.exception or ""))) from None
+        _kept.clear()
+        _kept[content] = outcome.result
+    manifest = _kept[content]
+    for node in manifest.nodes.values():
+        if hasattr(node, "extra_ctes"):
+            node.compiled, node.compiled_code, node.extra_ctes_injected, node.extra_ctes = False, None, False, []
+    return manifest
+
+
+def _flags(folder: Path) -> list[str]:
+    return [
+        "--project-dir", str(folder / "project"), "--profiles-dir", str(folder / "project"),
+        "--target-path", str(folder / "target"), "--log-path", str(folder / "logs"),
+        "--log-level", "none", "--log-level-file", "none", "--no-write-json", "--no-populate-cache",
+        "--no-send-anonymous-usage-stats", "--no-version-check", "--no-use-colors", "--quiet",
+    ]  # fmt: skip
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """The builder's address and session settings for dbt's driver, given back afterwards."""
+    address = conninfo_to_dict(database.dsn("builder"))
+    values = {
+        "P06_DBT_HOST": str(address.get("host") or "localhost"),
+        "P06_DBT_PORT": str(address.get("port") or 5432),
+        "P06_DBT_USER": str(address["user"]),
+        "DBT_ENV_SECRET_P06_PASSWORD": str(address.get("password") or ""),
+        "P06_DBT_DBNAME": str(address["dbname"]),
+        "P06_DBT_SSLMODE": str(address.get("sslmode") or "prefer"),
+        "PGOPTIONS": f"-c timezone=UTC -c synchronous_commit=off -c work_mem={_work_memory()}MB",
+        "DO_NOT_TRACK": "1",
+    }
+    before = {name: os.environ.get(name) for name in values}
+    loggers = {name: logging.getLogger(name).level for name in ("", "dbt")}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        for name, level in loggers.items():
+            logging.getLogger(name).setLevel(level)
+
+
+def _work_memory() -> int:
+    """Megabytes a sort or hash of a build may take: a sixty-fourth of the machine, at least 32."""
+    import psutil
+
+    return int(min(max(psutil.virtual_memory().total // 2**20 // 64, 32), 512))
+
+
+class _Progress:
+    """Tells each finished model and test by name and time."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+
+    def __call__(self, event: Any) -> None:
+        if event.info.name in ("LogModelResult", "LogTestResult"):
+            data = event.data
+            name = getattr(data.node_info, "node_name", "") or getattr(data, "name", "")
+            self.report(f"{name} {data.execution_time:.2f} s")
+
+
+def _failed_tests(results: Iterable[Any]) -> list[FailedTest]:
+    failed = []
+    for result in results:
+        if result.status == "fail":
+            attached = getattr(result.node, "attached_node", None) or ""
+            failed.append(FailedTest(result.node.name, attached.split(".")[-1], int(result.failures or 0)))
+    return sorted(failed, key=lambda test: test.name)
+
+
+# Server messages can quote values; only those that cannot are passed on.
+_HARMLESS = re.compile(
+    r'(?:column "?[\w.]+"? does not exist|relation "[\w.]+" does not exist|syntax error at or near'
+    r"|permission denied for \w+ [\w.]+|null value in column \"\w+\" of relation \"\w+\" violates not-null constraint"
+    r"|duplicate key value violates unique constraint \"\w+\"|deadlock detected|canceling statement due to [\w ]+"
+    r"|could not extend file|No space left on device|server closed the connection unexpectedly|out of memory"
+    r"|connection to server|terminating connection due to [\w ]+|division by zero|function [\w.]+\([\w, ]*\) does not exist"
+    r"|\w+ \"[\w.]+\" is not partitioned|This model has an enforced contract that failed)"
+)
+
+
+def _reason(message: str) -> str:
+    if message.lstrip().startswith(("Compilation Error", "Parsing Error", "Env var required")):
+        return " ".join(message.split())[:400]
+    found = _HARMLESS.search(message)
+    return found[0] if found else "the database refused it"

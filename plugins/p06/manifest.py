@@ -1,0 +1,342 @@
+"""The manifest of a delivery: what the sender says it is. Every disagreement is named, not only the first."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from p06 import contract as contracts
+from p06.contract import Contract
+from p06.errors import P06Error, Refused, UsageError
+from p06.landing import MANIFEST, Delivery
+from p06.period import Period
+from p06.scanner import Dialect
+
+VERSION = 1
+KINDS = ("csv", "jsonl", "parquet", "xlsx")
+COMPRESSIONS = ("none", "gzip", "zstd")
+ENCODINGS = ("utf-8", "utf-16", "windows-1258", "tcvn3", "vni", "viscii")
+KINDS_NOW, COMPRESSIONS_NOW, ENCODINGS_NOW = ("csv",), ("none", "gzip"), ("utf-8",)
+FILE_LIMIT = 32_767  # files of one delivery
+REVISION_LIMIT = 2**31 - 1
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SEPARATORS = frozenset("\t !#$%&'()*+,-./:;<=>?@[]^_`{|}~\"") - frozenset(".-+_")
+
+
+@dataclass(frozen=True)
+class StatedFile:
+    """One file of the delivery as the manifest states it; ``number`` counts from 1 in the manifest's order."""
+
+    number: int
+    name: str
+    bytes: int
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Format:
+    """How the files are written."""
+
+    kind: str
+    compression: str
+    encoding: str
+    dialect: Dialect
+    header: bool
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest that fits the interface."""
+
+    source: str
+    period: Period
+    revision: int
+    produced_at: datetime
+    admin_code_version: date
+    format: Format
+    files: tuple[StatedFile, ...]
+    document: dict[str, Any]
+
+    @property
+    def rows(self) -> int:
+        """Records over all files."""
+        return sum(file.rows for file in self.files)
+
+    @property
+    def content_hash(self) -> str:
+        """sha256 over what the delivery says, whatever its files, folder and revision are called."""
+        content = {
+            "source": self.source,
+            "period": str(self.period),
+            "format": {
+                "kind": self.format.kind,
+                "compression": self.format.compression,
+                "encoding": self.format.encoding,
+                "delimiter": self.format.dialect.delimiter.decode("ascii"),
+                "quote": self.format.dialect.quote.decode("ascii"),
+                "header": self.format.header,
+            },
+            "admin_code_version": self.admin_code_version.isoformat(),
+            "files": sorted(file.sha256 for file in self.files),
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    @property
+    def extract_id(self) -> str:
+        """``<source>-<yyyymm>-r<revision>-<12 hex of the content>``."""
+        month = f"{self.period.year:04d}{self.period.month:02d}"
+        return f"{self.source}-{month}-r{self.revision}-{self.content_hash[:12]}"
+
+
+def read(delivery: Delivery) -> tuple[Contract, Manifest]:
+    """The manifest and its contract, checked against the folder: names, sizes and list of files, not yet their content.
+
+    Raises Refused P06-LOAD-001 with every mismatch; P06-LOAD-002 alone when there is no manifest yet.
+    """
+    if delivery.manifest is None:
+        raise Refused("P06-LOAD-002", delivery=shown(delivery))
+    reader = _Reader(delivery)
+    manifest = reader.manifest()
+    if reader.mismatches or manifest is None or reader.contract is None:
+        raise refusal(delivery, reader.mismatches)
+    return reader.contract, manifest
+
+
+def refusal(delivery: Delivery, mismatches: list[P06Error]) -> Refused:
+    """The refusal of a delivery for these reasons."""
+    return Refused("P06-LOAD-001", mismatches, delivery=shown(delivery))
+
+
+def shown(delivery: Delivery) -> str:
+    """The delivery's place with anything that is not a plain name hidden."""
+    parts = (delivery.source, delivery.period, delivery.name)
+    return "/".join(part if _FILE_NAME.fullmatch(part) and not re.search(r"[0-9]{9}", part) else "…" for part in parts)
+
+
+def _shown_file(name: Any) -> str | None:
+    plain = isinstance(name, str) and _FILE_NAME.fullmatch(name) and not re.search(r"[0-9]{9}", name)
+    return name if plain else None
+
+
+class _Duplicate(ValueError):
+    """A key written twice in the manifest."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _Duplicate
+    return found
+
+
+def _no_constant(_: str) -> Any:
+    raise ValueError
+
+
+class _Reader:
+    """Reads one manifest, collecting what is wrong."""
+
+    def __init__(self, delivery: Delivery) -> None:
+        self.delivery = delivery
+        self.mismatches: list[P06Error] = []
+        self.contract: Contract | None = None
+
+    def wrong(self, code: str, **where: Any) -> None:
+        self.mismatches.append(P06Error(code, **where))
+
+    def manifest(self) -> Manifest | None:
+        document = self.document()
+        source = self.source(document)
+        period = self.period(document)
+        if document is None:
+            return None
+        if (version := document.get("manifest_version")) != VERSION or isinstance(version, bool):
+            self.wrong("P06-LOAD-005", expected=VERSION)
+        revision = self.revision(document)
+        produced_at = self.moment(document)
+        admin_code_version = self.day(document)
+        format_ = self.format(document)
+        files = self.files(document)
+        if None in (source, period, revision, produced_at, admin_code_version, format_) or self.mismatches:
+            return None
+        return Manifest(
+            source=str(source),
+            period=period,  # type: ignore[arg-type]
+            revision=revision,  # type: ignore[arg-type]
+            produced_at=produced_at,  # type: ignore[arg-type]
+            admin_code_version=admin_code_version,  # type: ignore[arg-type]
+            format=format_,  # type: ignore[arg-type]
+            files=tuple(files),
+            document=document,
+        )
+
+    def document(self) -> dict[str, Any] | None:
+        try:
+            found = json.loads(
+                (self.delivery.manifest or b"").decode("utf-8-sig"),
+                object_pairs_hook=_unique,
+                parse_constant=_no_constant,
+            )
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict) or "\\u0000" in json.dumps(found):
+            self.wrong("P06-LOAD-003", file=MANIFEST)
+            return None
+        return found
+
+    def source(self, document: dict[str, Any] | None) -> str | None:
+        try:
+            self.contract = contracts.load(self.delivery.source)
+        except UsageError:
+            self.wrong("P06-LOAD-006")
+        if document is None:
+            return None
+        stated = document.get("source")
+        if not isinstance(stated, str):
+            self.wrong("P06-LOAD-004", field="source")
+        elif stated != self.delivery.source:
+            self.wrong("P06-LOAD-009", field="source")
+        else:
+            return stated
+        return None
+
+    def period(self, document: dict[str, Any] | None) -> Period | None:
+        found: Period | None = None
+        try:
+            found = Period.parse(self.delivery.period)
+            if found > Period.current():
+                self.wrong("P06-LOAD-008", period=found)
+        except UsageError:
+            self.wrong("P06-LOAD-007", at="folder")
+        if document is None:
+            return None
+        stated = document.get("period")
+        try:
+            if found is not None and Period.parse(stated if isinstance(stated, str) else "") != found:
+                self.wrong("P06-LOAD-009", field="period")
+        except UsageError:
+            self.wrong("P06-LOAD-007", at="manifest")
+        return found
+
+    def revision(self, document: dict[str, Any]) -> int | None:
+        stated = document.get("revision")
+        if type(stated) is not int or not 1 <= stated <= REVISION_LIMIT:
+            self.wrong("P06-LOAD-010")
+            return None
+        return stated
+
+    def moment(self, document: dict[str, Any]) -> datetime | None:
+        stated = document.get("produced_at")
+        try:
+            found = datetime.fromisoformat(stated if isinstance(stated, str) else "")
+            if found.tzinfo is not None:
+                return found
+        except ValueError:
+            pass
+        self.wrong("P06-LOAD-004", field="produced_at")
+        return None
+
+    def day(self, document: dict[str, Any]) -> date | None:
+        stated = document.get("admin_code_version")
+        if isinstance(stated, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", stated):
+            try:
+                return date.fromisoformat(stated)
+            except ValueError:
+                pass
+        self.wrong("P06-LOAD-004", field="admin_code_version")
+        return None
+
+    def format(self, document: dict[str, Any]) -> Format | None:
+        stated = document.get("format")
+        if not isinstance(stated, dict):
+            self.wrong("P06-LOAD-004", field="format")
+            return None
+        before = len(self.mismatches)
+        kind = self.choice(stated, "kind", KINDS, KINDS_NOW, "P06-LOAD-021")
+        compression = self.choice(stated, "compression", COMPRESSIONS, COMPRESSIONS_NOW, "P06-LOAD-022")
+        encoding = self.choice(stated, "encoding", ENCODINGS, ENCODINGS_NOW, "P06-LOAD-023")
+        delimiter, quote = stated.get("delimiter", ","), stated.get("quote", '"')
+        if not (isinstance(delimiter, str) and delimiter in _SEPARATORS):
+            self.wrong("P06-LOAD-024", field="delimiter")
+        if not (isinstance(quote, str) and quote in _SEPARATORS) or quote == delimiter:
+            self.wrong("P06-LOAD-024", field="quote")
+        header = stated.get("header", True)
+        if not isinstance(header, bool):
+            self.wrong("P06-LOAD-004", field="format.header")
+        if len(self.mismatches) > before:
+            return None
+        return Format(kind, compression, encoding, Dialect(delimiter.encode(), quote.encode()), header)
+
+    def choice(
+        self, stated: dict[str, Any], field: str, known: tuple[str, ...], now: tuple[str, ...], code: str
+    ) -> str:
+        value = stated.get(field, "none" if field == "compression" else None)
+        if not isinstance(value, str) or value not in known:
+            self.wrong("P06-LOAD-004", field=f"format.{field}")
+            return ""
+        if value not in now:
+            self.wrong(code, found=value)
+        return value
+
+    def files(self, document: dict[str, Any]) -> list[StatedFile]:
+        stated = document.get("files")
+        if not isinstance(stated, list) or len(stated) > FILE_LIMIT:
+            self.wrong("P06-LOAD-004", field="files")
+            return []
+        if not stated:
+            self.wrong("P06-LOAD-017")
+        present = {name: (size, plain) for name, size, plain in self.delivery.entries}
+        files: list[StatedFile] = []
+        seen: set[str] = set()
+        for number, item in enumerate(stated, 1):
+            file = self.file(number, item)
+            if file is None:
+                continue
+            if file.name in seen:
+                self.wrong("P06-LOAD-011", file=_shown_file(file.name), number=number)
+                continue
+            seen.add(file.name)
+            self.compare(file, present)
+            files.append(file)
+        named = {item.get("name") for item in stated if isinstance(item, dict) and isinstance(item.get("name"), str)}
+        for name, _, plain in self.delivery.entries:
+            if name not in named:
+                self.wrong("P06-LOAD-013" if plain else "P06-LOAD-011", file=_shown_file(name))
+        if files and len(files) == len(stated) and not sum(file.rows for file in files):
+            self.wrong("P06-LOAD-018")
+        return files
+
+    def file(self, number: int, item: Any) -> StatedFile | None:
+        if not isinstance(item, dict):
+            self.wrong("P06-LOAD-004", field=f"files[{number}]")
+            return None
+        name, size, checksum, rows = (item.get(field) for field in ("name", "bytes", "sha256", "rows"))
+        fine = True
+        if not isinstance(name, str) or not _FILE_NAME.fullmatch(name) or name == MANIFEST:
+            self.wrong("P06-LOAD-011", number=number)
+            fine = False
+        for field, value in (("bytes", size), ("rows", rows)):
+            if type(value) is not int or not 0 <= value < 2**53:
+                self.wrong("P06-LOAD-004", field=f"files[{number}].{field}")
+                fine = False
+        if not isinstance(checksum, str) or not _SHA256.fullmatch(checksum.lower()):
+            self.wrong("P06-LOAD-004", field=f"files[{number}].sha256")
+            fine = False
+        return StatedFile(number, name, size, checksum.lower(), rows) if fine else None  # type: ignore[arg-type,union-attr]
+
+    def compare(self, file: StatedFile, present: dict[str, tuple[int, bool]]) -> None:
+        if file.name not in present:
+            self.wrong("P06-LOAD-012", file=_shown_file(file.name))
+            return
+        size, plain = present[file.name]
+        if not plain:
+            self.wrong("P06-LOAD-011", file=_shown_file(file.name))
+        elif size != file.bytes:
+            self.wrong("P06-LOAD-014", file=_shown_file(file.name), stated=file.bytes, found=size)

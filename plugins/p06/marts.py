@@ -1,0 +1,327 @@
+"""What readers see: stable views over the build tables, made once and only ever extended.
+
+The tables below them are partitioned by period and build, or hold every register state; the views join the pointer, so
+that publishing is a change of rows and no view is touched by a build.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from p06 import codelist, database, project
+from p06.errors import P06Error
+from p06.project import MartColumn, Model
+from p06.settings import settings
+
+# Tables that hold every register state, and the schema each lives in.
+SYSTEM_VERSIONED = {
+    "dim_citizen": "build",
+    "citizen_root": "vault",
+    "citizen_history": "vault",
+    "dim_citizen_identity": "vault",
+}
+HELD = {"register_row": "vault"}
+_WHO = (
+    MartColumn("citizen_id", "text", "twelve-digit number, the newest held", "số định danh 12 chữ số, số mới nhất"),
+    MartColumn("full_name", "text", "full name", "họ và tên"),
+    MartColumn("birth_date", "date", "date of birth", "ngày sinh"),
+)
+_EDITION = (
+    MartColumn("release_id", "text", "release the figure was published in", "lần công bố"),
+    MartColumn("published_at", "timestamptz", "when that was", "thời điểm công bố"),
+)
+_RELEASE = (
+    MartColumn("release_id", "text", "name of the release: period and number", "tên lần công bố: kỳ và số thứ tự"),
+    MartColumn("period", "date", "first day of its month", "ngày đầu của tháng dữ liệu"),
+    MartColumn("build_id", "bigint", "the build it published", "lần dựng được công bố"),
+    MartColumn("published_at", "timestamptz", "when that was", "thời điểm công bố"),
+    MartColumn("gate", "text", "clean or warnings", "kết quả cổng chất lượng: clean hoặc warnings"),
+    MartColumn("approved_by", "text", "who approved it, when that was asked for", "người phê duyệt, nếu cần"),
+    MartColumn("current", "boolean", "whether readers see it now", "đang được phục vụ"),
+)
+_AREA = (
+    MartColumn("level", "text", "province or commune", "cấp: tỉnh hoặc xã"),
+    MartColumn("code", "text", "code of the area; codes are used again with other meanings", "mã; mã có thể được dùng lại"),
+    MartColumn("valid_from", "date", "first day of validity", "ngày bắt đầu hiệu lực"),
+    MartColumn("valid_to", "date", "first day after it, empty while valid", "ngày hết hiệu lực, để trống nếu còn"),
+    MartColumn("name", "text", "name", "tên"),
+    MartColumn("parent_code", "text", "province of a commune", "tỉnh của xã"),
+    MartColumn("district_code", "text", "former district of a commune before July 2025", "huyện cũ, trước tháng 7 năm 2025"),
+)  # fmt: skip
+_AREA_CHANGE = (
+    MartColumn("level", "text", "province or commune", "cấp: tỉnh hoặc xã"),
+    MartColumn("old_code", "text", "unit before the change", "đơn vị cũ"),
+    MartColumn("new_code", "text", "unit after it", "đơn vị mới"),
+    MartColumn("effective_date", "date", "day it took effect", "ngày hiệu lực"),
+    MartColumn("kind", "text", "whole, or split over several units", "nhập nguyên (whole) hoặc chia tách (split)"),
+    MartColumn("weight", "numeric", "share of the old unit, empty when unknown", "tỷ trọng, để trống nếu chưa biết"),
+    MartColumn("is_default", "boolean", "the one successor the old unit is read as", "đơn vị kế thừa mặc định"),
+)
+_LEAF = re.compile(r".+__\d{6}__(\d+)")
+_PATIENCE = "5s"
+
+
+def sync() -> bool:
+    """Make or extend the build tables and the views over them, and load the area lists; whether anything changed.
+
+    Nothing is ever dropped or renamed, columns are only added. Raises P06Error P06-BUILD-005 when a published column
+    would change its type, P06-BUILD-006 when an area list cannot be read.
+    """
+    stamp = _stamp()
+    with database.connect("builder") as connection:
+        known = dict(connection.execute("select name, sha256 from build.reference_list").fetchall())
+        if known.get("marts") == stamp:
+            return False
+        models = project.models()
+        connection.execute(sql.SQL("set local lock_timeout = {}").format(_PATIENCE))
+        for name in ("area", "area_change"):
+            if known.get(name) != codelist.hash(name):
+                _load_areas(connection, name)
+        for model in models.values():
+            _extend_table(connection, model)
+    with database.connect("admin") as connection:
+        connection.execute("set role p06_owner")
+        connection.execute(sql.SQL("set local lock_timeout = {}").format(_PATIENCE))
+        _edition_table(connection)
+        for view in _views(models):
+            _extend_view(connection, *view)
+    with database.connect("builder") as connection:
+        _remember(connection, "marts", stamp)
+    return True
+
+
+def drop_builds(connection: psycopg.Connection[Any], builds: Sequence[int]) -> list[str]:
+    """Drop the leaves of these builds (role builder, autocommit); returns the names of the dropped tables.
+
+    A leaf an open snapshot may still read is left for the next call; readers never wait.
+    """
+    leaves = connection.execute(
+        "select c.relname, p.relname, i.inhdetachpending from pg_class as c"
+        " left join pg_inherits as i on i.inhrelid = c.oid left join pg_class as p on p.oid = i.inhparent"
+        " where c.relnamespace = 'build'::regnamespace and c.relkind = 'r' order by 1"
+    ).fetchall()
+    dropped = []
+    for leaf, parent, pending in leaves:
+        match = _LEAF.fullmatch(leaf)
+        if match is None or int(match[1]) not in builds:
+            continue
+        try:
+            connection.execute(sql.SQL("set statement_timeout = {}").format(_PATIENCE))
+            if parent is not None:
+                how = "finalize" if pending else "concurrently"
+                connection.execute(
+                    sql.SQL("alter table {} detach partition {} {}").format(
+                        sql.Identifier("build", parent), sql.Identifier("build", leaf), sql.SQL(how)
+                    )
+                )
+            connection.execute(sql.SQL("drop table {}").format(sql.Identifier("build", leaf)))
+            dropped.append(leaf)
+        except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
+            continue
+        finally:
+            connection.execute("reset statement_timeout")
+    return dropped
+
+
+def _stamp() -> str:
+    digest = hashlib.sha256()
+    for model in project.models().values():
+        digest.update(repr(model).encode())
+    for part in (_WHO, _EDITION, _RELEASE, _AREA, _AREA_CHANGE):
+        digest.update(repr(part).encode())
+    for name in ("area", "area_change"):
+        digest.update(codelist.hash(name).encode())
+    return digest.hexdigest()
+
+
+def _remember(connection: psycopg.Connection[Any], name: str, sha256: str) -> None:
+    connection.execute(
+        "insert into build.reference_list (name, sha256) values (%s, %s)"
+        " on conflict (name) do update set sha256 = excluded.sha256",
+        (name, sha256),
+    )
+
+
+def _load_areas(connection: psycopg.Connection[Any], name: str) -> None:
+    """Replace the content of an area table by the code list's; readers see the old one until the commit."""
+    table, columns = ("dim_area", _AREA) if name == "area" else ("area_change", _AREA_CHANGE)
+    try:
+        text = (settings().codelists / f"{name}.csv").read_text("utf-8-sig")
+        rows = [[row[column.name] or None for column in columns] for row in csv.DictReader(io.StringIO(text), strict=True)]
+        connection.execute(sql.SQL("delete from {}").format(sql.Identifier("build", table)))
+        copy = sql.SQL("copy {} ({}) from stdin").format(
+            sql.Identifier("build", table), sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
+        )
+        with connection.cursor() as cursor, cursor.copy(copy) as stream:
+            for row in rows:
+                stream.write_row(row)
+    except (OSError, UnicodeError, csv.Error, KeyError, psycopg.DataError, psycopg.IntegrityError) as error:
+        raise P06Error("P06-BUILD-006", list=name) from error
+    _remember(connection, name, codelist.hash(name))
+
+
+def _schema(model: str) -> str:
+    return SYSTEM_VERSIONED.get(model) or HELD.get(model) or "build"
+
+
+def _is_month(model: str) -> bool:
+    return model not in SYSTEM_VERSIONED and model not in HELD
+
+
+def _extend_table(connection: psycopg.Connection[Any], model: Model) -> None:
+    table = sql.Identifier(_schema(model.name), model.name)
+    present = _columns(connection, _schema(model.name), model.name)
+    if not present:
+        columns = [sql.SQL("{} {}").format(sql.Identifier(c.name), sql.SQL(c.type)) for c in model.columns]
+        if _is_month(model.name):
+            columns.insert(0, sql.SQL("build_id bigint not null"))
+            columns.append(sql.SQL("check (period is not null)"))
+        elif model.name in SYSTEM_VERSIONED:
+            columns += [sql.SQL("from_state bigint not null"), sql.SQL("to_state bigint")]
+        statement = sql.SQL("create table {} ({})").format(table, sql.SQL(", ").join(columns))
+        if _is_month(model.name):
+            statement = sql.SQL("{} partition by list (period)").format(statement)
+        connection.execute(statement)
+        return
+    for column in model.columns:
+        if column.name not in present:
+            connection.execute(
+                sql.SQL("alter table {} add column {} {}").format(
+                    table, sql.Identifier(column.name), sql.SQL(column.type)
+                )
+            )
+        elif present[column.name] != _canonical(connection, column.type):
+            raise P06Error("P06-BUILD-005", mart=model.name, column=column.name)
+
+
+def _edition_table(connection: psycopg.Connection[Any]) -> None:
+    """Every indicator ever published: the release, then the columns of build.indicator in its order."""
+    present = _columns(connection, "build", "indicator_edition")
+    wanted = _columns(connection, "build", "indicator")
+    if not present:
+        connection.execute(
+            "create table build.indicator_edition (release_id text not null, like build.indicator);"
+            "create index on build.indicator_edition (indicator_code, period);"
+            "grant select, insert on build.indicator_edition to p06_publisher"
+        )
+        return
+    for name, kind in wanted.items():
+        if name not in present:
+            connection.execute(
+                sql.SQL("alter table build.indicator_edition add column {} {}").format(
+                    sql.Identifier(name), sql.SQL(kind)
+                )
+            )
+
+
+def _columns(connection: psycopg.Connection[Any], schema: str, name: str) -> dict[str, str]:
+    return dict(
+        connection.execute(
+            "select attname, format_type(atttypid, atttypmod) from pg_attribute"
+            " where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped order by attnum",
+            (f'"{schema}"."{name}"',),
+        ).fetchall()
+    )
+
+
+def _canonical(connection: psycopg.Connection[Any], kind: str) -> str:
+    name, _, modifier = kind.partition("(")
+    row = connection.execute("select format_type(to_regtype(%s)::oid, null)", (name,)).fetchone()
+    return f"{row[0] if row else name}({modifier}" if modifier else str(row[0] if row else name)
+
+
+View = tuple[str, str, str, str, tuple[MartColumn, ...], str, str]
+
+
+def _views(models: dict[str, Model]) -> Iterable[View]:
+    """Schema, name, descriptions, columns, alias of the columns' table, from clause."""
+    pointer = "control.register_state as s on t.from_state <= s.state and (t.to_state is null or t.to_state > s.state)"
+    for model in models.values():
+        if _is_month(model.name):
+            source = f"build.{model.name} as t inner join control.published as p using (period, build_id)"
+            yield "marts", model.name, model.description_en, model.description_vi, model.columns, "t", source
+    citizen = models["dim_citizen"]
+    yield (
+        "marts", citizen.name, citizen.description_en, citizen.description_vi, citizen.columns, "t",
+        f"build.dim_citizen as t inner join {pointer}",
+    )  # fmt: skip
+    yield (
+        "identified", citizen.name, f"{citizen.description_en}, with who they are",
+        f"{citizen.description_vi}, kèm danh tính", (*citizen.columns, *_WHO), "t",
+        f"build.dim_citizen as t inner join {pointer}"
+        " inner join vault.dim_citizen_identity as i on i.citizen_token = t.citizen_token"
+        " and i.valid_from = t.valid_from and i.from_state <= s.state and (i.to_state is null or i.to_state > s.state)",
+    )  # fmt: skip
+    indicator = models["indicator"]
+    yield (
+        "marts", "indicator_edition", "Every edition of every indicator, for ever",
+        "Mọi lần công bố của mọi chỉ tiêu, lưu vĩnh viễn", (*indicator.columns, *_EDITION), "t",
+        "build.indicator_edition as t inner join control.release as r using (release_id)",
+    )  # fmt: skip
+    yield (
+        "marts", "release", "What was published, and what readers see now", "Các lần công bố và bản đang phục vụ",
+        _RELEASE, "t",
+        "(select r.*, p.release_id is not null as current from control.release as r"
+        " left join control.published as p using (release_id)) as t",
+    )  # fmt: skip
+    yield (
+        "marts", "dim_area", "Provinces and communes by the days their codes are valid",
+        "Tỉnh và xã theo thời gian hiệu lực của mã", _AREA, "t", "build.dim_area as t",
+    )  # fmt: skip
+    yield (
+        "marts", "area_change", "Which unit became which", "Đơn vị cũ chuyển thành đơn vị mới",
+        _AREA_CHANGE, "t", "build.area_change as t",
+    )  # fmt: skip
+
+
+_EXPRESSION = {
+    ("identified", "citizen_id"): "lpad(i.citizen_id::text, 12, '0')",
+    ("identified", "full_name"): "i.full_name",
+    ("identified", "birth_date"): "i.birth_date",
+    ("marts", "published_at"): "published_at",
+}
+
+
+def _extend_view(
+    connection: psycopg.Connection[Any],
+    schema: str,
+    name: str,
+    description_en: str,
+    description_vi: str,
+    columns: tuple[MartColumn, ...],
+    alias: str,
+    source: str,
+) -> None:
+    """Create the view, or add columns at its end; those it has stay where they are."""
+    present = list(_columns(connection, schema, name))
+    wanted = [*present, *(column.name for column in columns if column.name not in present)]
+    view = sql.Identifier(schema, name)
+    selected = [
+        sql.SQL("{} as {}").format(
+            sql.SQL(_EXPRESSION[schema, column])
+            if (schema, column) in _EXPRESSION
+            else sql.SQL("{}.{}").format(sql.Identifier(alias), sql.Identifier(column)),
+            sql.Identifier(column),
+        )
+        for column in wanted
+    ]
+    connection.execute(
+        sql.SQL("create or replace view {} as select {} from {}").format(
+            view, sql.SQL(", ").join(selected), sql.SQL(source)
+        )
+    )
+    connection.execute(sql.SQL("comment on view {} is {}").format(view, f"{description_en} · {description_vi}"))
+    for column in columns:
+        connection.execute(
+            sql.SQL("comment on column {}.{} is {}").format(
+                view, sql.Identifier(column.name), f"{column.description_en} · {column.description_vi}"
+            )
+        )

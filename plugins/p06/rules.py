@@ -1,0 +1,494 @@
+"""The rules of a contract, applied to whole columns of text.
+
+Each column has one function that judges a single value; it is the rule. Beside it stands a vectorised test that may say
+"surely good" for most values quickly; what it does not vouch for goes to the function, each distinct value once. The
+rules are stricter than PostgreSQL's input functions: what passes here cannot fail in COPY.
+"""
+
+from __future__ import annotations
+
+import calendar
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from p06 import codelist
+from p06.contract import Column, Contract, RowRule
+from p06.period import Period
+
+Mask = npt.NDArray[np.bool_]
+Judge = Callable[[str], str | None]  # the reason a value is wrong
+Vouch = Callable[[Any], Mask]  # of an array of text: True where the value is surely good
+
+REQUIRED_MISSING = "required_missing"
+TYPE_DATE = "type_date"
+TYPE_TIMESTAMP = "type_timestamp"
+TYPE_NUMERIC = "type_numeric"
+TYPE_INTEGER = "type_integer"
+OUT_OF_RANGE = "out_of_range"
+TOO_LONG = "too_long"
+WRONG_LENGTH = "wrong_length"
+PATTERN = "pattern"
+UNKNOWN_CODE = "unknown_code"
+AREA_LIST_MISSING = "area_list_missing"
+ID_STRUCTURE = "id_structure"
+LOST_LEADING_ZERO = "lost_leading_zero"
+FUTURE_DATE = "future_date"
+CROSS_FIELD = "cross_field"
+KEY_CONFLICT = "key_conflict"
+
+OLD_ID = "old_id"
+BIRTH_PLACES = "birth_place"  # the frozen list of 63 provinces
+FIRST_COUNTRY = 100  # births registered abroad; the first three digits are a country from here on
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_TIMESTAMP = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?"
+    r"(?:Z|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?)"
+)
+_NUMERIC = re.compile(r"-?([0-9]+)(?:\.([0-9]+))?")
+_INTEGER = re.compile(r"-?([0-9]+)")
+_SCIENTIFIC = re.compile(r"[0-9]+(?:[.,][0-9]+)?[eE][+]?[0-9]+")
+_EXACT_DIGITS = 15  # decimal digits a double keeps apart
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One reason on some rows of a block. ``column`` is the staging name."""
+
+    rows: npt.NDArray[np.int64]
+    reason: str
+    column: str
+
+
+class Rules:
+    """The rules of one contract for one period and one version of the administrative codes."""
+
+    def __init__(self, contract: Contract, period: Period, admin_code_version: date) -> None:
+        self.contract = contract
+        as_of = period.as_of(contract.cut_off_day)
+        self._columns = {
+            column.name: _rule(column, as_of, _codes(column, as_of, admin_code_version)) for column in contract.columns
+        }
+
+    def judge(self, columns: Mapping[str, Any]) -> list[Failure]:
+        """What is wrong in a block.
+
+        ``columns``: staging name -> ``pa.StringArray`` without nulls, all of one length; empty text means null. A
+        column the file does not have is absent, and null throughout.
+        """
+        failures: list[Failure] = []
+        wrong: dict[str, Mask] = {}
+        length = len(next(iter(columns.values())))
+        for column in self.contract.columns:
+            judge, vouch = self._columns[column.name]
+            if column.name in columns:
+                found = _judge_column(column, columns[column.name], judge, vouch)
+            else:
+                found = [Failure(np.arange(length), REQUIRED_MISSING, column.name)] if column.required else []
+            if found:
+                failures += found
+                mask = np.zeros(length, np.bool_)
+                for failure in found:
+                    mask[failure.rows] = True
+                wrong[column.name] = mask
+        for rule in self.contract.rules:
+            if rule.left in columns and all(name in columns for name in rule.right):
+                failures += self._judge_rule(rule, columns, wrong)
+        return failures
+
+    def value(self, name: str, text: str) -> str | None:
+        """The reason one value of a column is wrong, by the exact rule; empty text is judged as missing."""
+        if not text:
+            return REQUIRED_MISSING if self.contract.column(name).required else None
+        return self._columns[name][0](text)
+
+    def _judge_rule(self, rule: RowRule, columns: Mapping[str, Any], wrong: Mapping[str, Mask]) -> list[Failure]:
+        """``left`` equals the sum of ``right``; rows with a part that is absent or already wrong are left alone."""
+        names = (rule.left, *rule.right)
+        usable = np.logical_and.reduce([_lengths(columns[name]) > 0 for name in names])
+        for name in names:
+            if name in wrong:
+                usable &= ~wrong[name]
+        rows = np.flatnonzero(usable)
+        if not len(rows):
+            return []
+        taken = {name: columns[name] if len(rows) == len(usable) else columns[name].take(rows) for name in names}
+        digits = [self.contract.column(name).precision or _EXACT_DIGITS for name in names]
+        scale = max(self.contract.column(name).scale or 0 for name in names)
+        if max(digits) <= _EXACT_DIGITS:
+            parts = {name: np.rint(_floats(taken[name]) * 10**scale).astype(np.int64) for name in names}
+            unequal = parts[rule.left] != sum(parts[name] for name in rule.right)
+        else:
+            exact = [[Decimal(text) for text in taken[name].to_pylist()] for name in names]
+            unequal = np.array([left != sum(right) for left, *right in zip(*exact, strict=True)], np.bool_)
+        return [Failure(rows[unequal], CROSS_FIELD, rule.left)] if unequal.any() else []
+
+
+def _judge_column(column: Column, values: Any, judge: Judge, vouch: Vouch | None) -> list[Failure]:
+    failures = []
+    empty = _lengths(values) == 0
+    if column.required and empty.any():
+        failures.append(Failure(np.flatnonzero(empty), REQUIRED_MISSING, column.name))
+    open_ = ~empty if vouch is None else ~(vouch(values) | empty)
+    rows = np.flatnonzero(open_)
+    if not len(rows):
+        return failures
+    distinct = (values if len(rows) == len(values) else values.take(rows)).dictionary_encode()
+    reasons = [judge(text) for text in distinct.dictionary.to_pylist()]
+    if any(reasons):
+        names = sorted({reason for reason in reasons if reason})
+        numbers = np.array([names.index(reason) if reason else -1 for reason in reasons])
+        per_row = numbers[distinct.indices.to_numpy()]
+        failures += [Failure(rows[per_row == number], reason, column.name) for number, reason in enumerate(names)]
+    return failures
+
+
+@dataclass(frozen=True)
+class _Codes:
+    known: frozenset[str]
+    complete: bool  # False: the list of that time is not shipped
+
+
+def _codes(column: Column, as_of: date, admin_code_version: date) -> _Codes | None:
+    if column.codelist is None:
+        return None
+    if column.codelist == codelist.COMMUNE:
+        return _Codes(*codelist.commune_codes(admin_code_version))
+    found = codelist.load(column.codelist)
+    if column.codelist == codelist.PROVINCE:
+        return _Codes(found.codes(max(admin_code_version, found.first_day)), admin_code_version >= found.first_day)
+    return _Codes(found.codes(as_of), True)
+
+
+def _rule(column: Column, as_of: date, codes: _Codes | None) -> tuple[Judge, Vouch | None]:
+    if column.kind == "id12":
+        return _id12(as_of)
+    if column.kind == "date":
+        return _date(as_of if column.not_after_period else None)
+    if column.kind == "timestamp":
+        return _timestamp()
+    if column.kind == "numeric":
+        return _numeric(column)
+    if column.kind == "integer":
+        return _integer(column), None
+    if column.kind == "enum":
+        return _enum(column)
+    return _text(column, codes)
+
+
+def _id12(as_of: date) -> tuple[Judge, Vouch]:
+    """Twelve digits PPP G YY SSSSSS: a province of the frozen list or a country, a birth year not after the as-of year."""
+    places = {int(code) for code in codelist.load(BIRTH_PLACES).codes(as_of)} | set(range(FIRST_COUNTRY, 1000))
+    place_known = np.isin(np.arange(1000), list(places))
+    births = np.array([1900 + 100 * (head // 100 // 2) + head % 100 <= as_of.year for head in range(1000)])
+
+    def judge(text: str) -> str | None:
+        if not text.isascii() or not text.isdigit():
+            return LOST_LEADING_ZERO if _SCIENTIFIC.fullmatch(text) else ID_STRUCTURE
+        if len(text) != 12:
+            return LOST_LEADING_ZERO if len(text) in (10, 11) else WRONG_LENGTH
+        return None if place_known[int(text[:3])] and births[int(text[3:6])] else ID_STRUCTURE
+
+    def good(digits: npt.NDArray[np.uint8]) -> Mask:
+        head = digits[:, :6].astype(np.int16) @ np.array(_HEAD, np.int16)
+        good = np.all(digits < 10, axis=1)
+        head[~good] = 0
+        return good & place_known[head[:, 0]] & births[head[:, 1]]  # type: ignore[no-any-return]
+
+    def vouch(values: Any) -> Mask:
+        return _on_width(values, 12, lambda rows: good(rows - _ZERO))
+
+    return judge, vouch
+
+
+_ZERO = np.uint8(ord("0"))
+_HEAD = [[100, 0], [10, 0], [1, 0], [0, 100], [0, 10], [0, 1]]
+
+
+def _date(latest: date | None) -> tuple[Judge, Vouch]:
+    """YYYY-MM-DD of the real calendar."""
+
+    def judge(text: str) -> str | None:
+        day = _day(text)
+        if day is None:
+            return TYPE_DATE
+        return FUTURE_DATE if latest is not None and day > latest else None
+
+    bound = 99991231 if latest is None else latest.year * 10000 + latest.month * 100 + latest.day
+
+    def vouch(values: Any) -> Mask:
+        def good(rows: npt.NDArray[np.uint8]) -> Mask:
+            number, fine = _calendar_days(rows)
+            return fine & (number <= bound)
+
+        return _on_width(values, 10, good)
+
+    return judge, vouch
+
+
+def _day(text: str) -> date | None:
+    if not _DATE.fullmatch(text):
+        return None
+    try:
+        return date(int(text[:4]), int(text[5:7]), int(text[8:]))
+    except ValueError:
+        return None
+
+
+_DASH = ord("-")
+_MONTH_DAYS = np.array([[calendar.monthrange(2001 - leap, month)[1] if 1 <= month <= 12 else 0 for month in range(100)] for leap in (0, 1)])  # fmt: skip
+
+
+def _calendar_days(rows: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int32], Mask]:
+    """yyyymmdd of the first ten characters of each row, and whether they are a real day."""
+    digits = (rows - _ZERO).astype(np.int32)
+    year = digits[:, 0] * 1000 + digits[:, 1] * 100 + digits[:, 2] * 10 + digits[:, 3]
+    month = digits[:, 5] * 10 + digits[:, 6]
+    day = digits[:, 8] * 10 + digits[:, 9]
+    fine = (digits[:, [0, 1, 2, 3, 5, 6, 8, 9]] < 10).all(axis=1)
+    fine &= (rows[:, 4] == _DASH) & (rows[:, 7] == _DASH) & (year >= 1)
+    month[~fine] = 0
+    leap = ((year % 4 == 0) & (year % 100 != 0)) | (year % 400 == 0)
+    fine &= (day >= 1) & (day <= _MONTH_DAYS[leap.astype(np.intp), month])
+    return year * 10000 + month * 100 + day, fine
+
+
+def _timestamp() -> tuple[Judge, Vouch]:
+    """ISO 8601 with ``T``, seconds and an offset of at most 14 hours; up to microseconds."""
+
+    def judge(text: str) -> str | None:
+        match = _TIMESTAMP.fullmatch(text)
+        return None if match and _day(match[1]) and _in_offset_range(text) else TYPE_TIMESTAMP
+
+    def good(rows: npt.NDArray[np.uint8]) -> Mask:
+        _, fine = _calendar_days(rows)
+        tens, ones = rows[:, [11, 14, 17]] - _ZERO, rows[:, [12, 15, 18]] - _ZERO
+        numbers = tens * np.uint8(10) + ones
+        fine &= (rows[:, 10] == ord("T")) & (rows[:, 13] == ord(":")) & (rows[:, 16] == ord(":"))
+        fine &= (tens <= 5).all(axis=1) & (ones < 10).all(axis=1) & (numbers[:, 0] < 24)
+        fine &= (rows[:, 0] != _ZERO) & (rows[:, 0] != ord("9"))  # the ends of the calendar go to the exact rule
+        return fine
+
+    offset = np.frombuffer(b"+07:00", np.uint8)
+
+    def vouch(values: Any) -> Mask:
+        local = _on_width(values, 25, lambda rows: good(rows) & (rows[:, 19:] == offset).all(axis=1))
+        if local.all():
+            return local
+        return local | _on_width(values, 20, lambda rows: good(rows) & (rows[:, 19] == ord("Z")))
+
+    return judge, vouch
+
+
+def _in_offset_range(text: str) -> bool:
+    offset = re.search(r"[+-]([0-9]{2}):?([0-9]{2})?$", text[19:])
+    return offset is None or int(offset[1]) < 14 or int(offset[2] or 0) == 0
+
+
+def _in_range(column: Column, number: Decimal) -> bool:
+    low, high = column.minimum, column.maximum
+    if low is not None and (number < low or (number == low and column.minimum_exclusive)):
+        return False
+    return not (high is not None and (number > high or (number == high and column.maximum_exclusive)))
+
+
+def _numeric(column: Column) -> tuple[Judge, Vouch]:
+    """Plain notation, at most ``scale`` decimals and ``precision - scale`` digits before them."""
+    scale = column.scale or 0
+    whole = (column.precision or _EXACT_DIGITS) - scale
+
+    def judge(text: str) -> str | None:
+        match = _NUMERIC.fullmatch(text)
+        if not match or len(match[2] or "") > scale:
+            return TYPE_NUMERIC
+        if len(match[1].lstrip("0")) > whole:
+            return OUT_OF_RANGE
+        return None if _in_range(column, Decimal(text)) else OUT_OF_RANGE
+
+    shape = f"^-?[0-9]{{1,{max(whole, 1)}}}" + (rf"(\.[0-9]{{1,{scale}}})?$" if scale else "$")
+    low = -np.inf if column.minimum is None else float(column.minimum)
+    high = np.inf if column.maximum is None else float(column.maximum)
+
+    def vouch(values: Any) -> Mask:
+        shaped = _mask(pc.match_substring_regex(values, shape))
+        if not whole:
+            return np.zeros(len(values), np.bool_)
+        if column.minimum is None and column.maximum is None:
+            return shaped
+        if shaped.all():
+            numbers = _floats(values)
+        else:
+            numbers = np.full(len(values), np.nan)
+            numbers[shaped] = _floats(values.filter(pa.array(shaped)))
+        inside = (numbers > low) & (numbers < high)
+        if whole + scale <= _EXACT_DIGITS:  # doubles keep such numbers apart, so equality can be trusted too
+            inside |= (numbers == low) & (not column.minimum_exclusive) & (numbers <= high)
+            inside |= (numbers == high) & (not column.maximum_exclusive) & (numbers >= low)
+        return shaped & inside
+
+    return judge, vouch
+
+
+def _integer(column: Column) -> Judge:
+    def judge(text: str) -> str | None:
+        match = _INTEGER.fullmatch(text)
+        if not match:
+            return TYPE_INTEGER
+        if len(match[1].lstrip("0")) > 10 or not -(2**31) <= int(text) < 2**31:
+            return OUT_OF_RANGE
+        return None if _in_range(column, Decimal(text)) else OUT_OF_RANGE
+
+    return judge
+
+
+def _enum(column: Column) -> tuple[Judge, Vouch]:
+    known = pa.array(column.values, pa.string())
+
+    def judge(text: str) -> str | None:
+        return None if text in column.values else UNKNOWN_CODE
+
+    return judge, lambda values: _mask(pc.is_in(values, value_set=known))
+
+
+def _text(column: Column, codes: _Codes | None) -> tuple[Judge, Vouch]:
+    pattern = re.compile(column.pattern, re.ASCII) if column.pattern is not None else None
+
+    def judge(text: str) -> str | None:
+        if codes is not None:
+            if text in codes.known:
+                return None
+            shaped = column.length is None or len(text) == column.length
+            if not shaped and text == text.strip():
+                return WRONG_LENGTH
+            plain = shaped and text.isascii() and text.isdigit()
+            return AREA_LIST_MISSING if plain and not codes.complete else UNKNOWN_CODE
+        if column.name == OLD_ID and (_SCIENTIFIC.fullmatch(text) or (_digits(text) and len(text) in (7, 8))):
+            return LOST_LEADING_ZERO
+        if column.length is not None and len(text) != column.length:
+            return WRONG_LENGTH
+        if len(text) > column.max_length:
+            return TOO_LONG
+        return PATTERN if pattern is not None and not pattern.fullmatch(text) else None
+
+    if codes is not None:
+        known = pa.array(sorted(codes.known), pa.string())
+        return judge, lambda values: _mask(pc.is_in(values, value_set=known))
+
+    def vouch(values: Any) -> Mask:
+        lengths = _lengths(values)
+        if column.length is None:
+            fits = lengths <= column.max_length  # bytes, of which there are at least as many as characters
+        else:
+            fits = (lengths == column.length) & _all_ascii(values)
+        if column.pattern is not None and fits.any():
+            fits &= _mask(pc.match_substring_regex(values, f"^(?:{column.pattern})$"))
+        return fits  # type: ignore[no-any-return]
+
+    return judge, vouch
+
+
+def _digits(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _mask(values: Any) -> Mask:
+    return values.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+
+
+def _floats(values: Any) -> npt.NDArray[np.float64]:
+    return pc.cast(values, pa.float64()).to_numpy()  # type: ignore[no-any-return]
+
+
+def _offsets(values: Any) -> npt.NDArray[np.int32]:
+    return np.frombuffer(values.buffers()[1], np.int32, len(values) + 1, values.offset * 4)
+
+
+def _lengths(values: Any) -> npt.NDArray[np.int32]:
+    """Bytes of each value."""
+    return np.diff(_offsets(values))
+
+
+def _data(values: Any) -> npt.NDArray[np.uint8]:
+    buffer = values.buffers()[2]
+    return np.frombuffer(buffer, np.uint8) if buffer is not None else np.empty(0, np.uint8)
+
+
+def _all_ascii(values: Any) -> bool:
+    offsets = _offsets(values)
+    data = _data(values)[offsets[0] : offsets[-1]]
+    return not len(data) or int(data.max()) < 128
+
+
+def _on_width(values: Any, width: int, good: Callable[[npt.NDArray[np.uint8]], Mask]) -> Mask:
+    """Apply a test of (n, width) bytes to the values of that width; the others are False."""
+    offsets, data = _offsets(values), _data(values)
+    fits = np.diff(offsets) == width
+    if fits.all():
+        return good(data[offsets[0] : offsets[-1]].reshape(-1, width)) if len(fits) else fits
+    if not fits.any():
+        return fits
+    result = np.zeros(len(fits), np.bool_)
+    places = offsets[:-1][fits]
+    result[fits] = good(data[places[:, None] + np.arange(width, dtype=np.int32)])
+    return result
+
+
+def key_texts(contract: Contract, columns: Mapping[str, Any]) -> tuple[Any, Mask] | None:
+    """Business keys as one text each, parts joined by U+001F, and which rows have a whole one; None without a key.
+
+    For rows that passed the rules: numbers are written without superfluous zeros, so that equal keys are equal texts.
+    """
+    if not contract.key or any(name not in columns for name in contract.key):
+        return None
+    parts = [_canonical(contract.column(name), columns[name]) for name in contract.key]
+    whole = np.logical_and.reduce([_lengths(part) > 0 for part in parts])
+    return (parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, "\x1f")), whole
+
+
+def _canonical(column: Column, values: Any) -> Any:
+    if column.kind not in ("integer", "numeric"):
+        return values
+    encoded = values.dictionary_encode()
+    texts = pa.array([number_text(text) for text in encoded.dictionary.to_pylist()], pa.string())
+    return texts.take(encoded.indices)
+
+
+def number_text(text: str) -> str:
+    """A number without superfluous zeros and signs; what is no number, unchanged."""
+    match = _NUMERIC.fullmatch(text)
+    if not match:
+        return text
+    whole, decimals = match[1].lstrip("0") or "0", (match[2] or "").rstrip("0")
+    plain = f"{whole}.{decimals}" if decimals else whole
+    return f"-{plain}" if text.startswith("-") and plain != "0" else plain
+
+
+def key_of(contract: Contract, fields: Mapping[str, str]) -> str | None:
+    """The key text of a single row, as ``key_texts`` writes it; None when a part is missing."""
+    parts = [fields.get(name, "") for name in contract.key]
+    if not all(parts):
+        return None
+    kinds = [contract.column(name).kind for name in contract.key]
+    return "\x1f".join(
+        number_text(part) if kind in ("integer", "numeric") else part for part, kind in zip(parts, kinds, strict=True)
+    )
+
+
+def reasons_by_row(failures: Sequence[Failure]) -> dict[int, tuple[list[str], list[str]]]:
+    """Row -> its reasons and, beside each, the column."""
+    found: dict[int, tuple[list[str], list[str]]] = {}
+    for failure in failures:
+        for row in failure.rows.tolist():
+            reasons, columns = found.setdefault(row, ([], []))
+            reasons.append(failure.reason)
+            columns.append(failure.column)
+    return found
