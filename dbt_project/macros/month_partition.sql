@@ -35,10 +35,7 @@
 
     {% call statement('main') %}
         {% if not has_month %}
-        create table {{ month_table }} (
-            like {{ parent }},
-            check (period is not null and period = {{ period() }})
-        ) partition by list (build_id);
+        create table {{ month_table }} (like {{ parent }}) partition by list (build_id);
         alter table {{ parent }} attach partition {{ month_table }} for values in ({{ period() }});
         {% endif %}
         {% if has_leaf %}

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,15 @@ class Client:
         found = self._call("GET", "/api/v2/monitor/health", signed=False)
         return {name: str(part.get("status") or "") for name, part in found.items() if isinstance(part, dict)}
 
+    def heartbeats(self) -> dict[str, float]:
+        """Component -> when it last reported, in seconds since 1970; only those that are healthy."""
+        found = self._call("GET", "/api/v2/monitor/health", signed=False)
+        return {
+            name: datetime.fromisoformat(part[f"latest_{name}_heartbeat"]).timestamp()
+            for name, part in found.items()
+            if isinstance(part, dict) and part.get("status") == "healthy" and part.get(f"latest_{name}_heartbeat")
+        }
+
     def dags(self) -> list[dict[str, Any]]:
         """Every DAG Airflow has read."""
         return self._pages("/api/v2/dags", "dags", {})
@@ -104,10 +114,10 @@ class Client:
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
         return {item["task_id"]: str(item["state"]) for item in self._pages(path, "task_instances", {})}
 
-    def asset_events(self, uri: str | None = None) -> list[dict[str, Any]]:
-        """Asset events (of one asset), oldest first, each with ``partition_key`` and ``source_run_id``."""
+    def asset_events(self, name: str | None = None) -> list[dict[str, Any]]:
+        """Asset events (of the asset of that name), oldest first, each with ``partition_key`` and ``source_run_id``."""
         events = self._pages("/api/v2/assets/events", "asset_events", {"order_by": "timestamp"})
-        return [event for event in events if uri is None or event.get("uri") == uri]
+        return [event for event in events if name is None or event.get("name") == name]
 
     def backfill(self, dag_id: str, first: Period, last: Period, max_active_runs: int) -> tuple[int, list[Run]]:
         """Start Airflow's own backfill of a range of partitions, completed ones again; returns its id and its runs.

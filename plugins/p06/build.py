@@ -115,6 +115,7 @@ def _variables(spec: BuildSpec, connection: psycopg.Connection[Any], moves: bool
         "build_id": spec.build_id,
         "state_before": spec.state_before,
         "state_after": spec.state_after,
+        "area_editions": [day.isoformat() for day in _area_editions()],
         "register_horizon": max((ref.period for ref in rows), default=spec.horizon).first_day.isoformat(),
         "extracts": {
             name: {

@@ -24,7 +24,8 @@ KINDS_NOW, COMPRESSIONS_NOW, ENCODINGS_NOW = ("csv",), ("none", "gzip"), ("utf-8
 FILE_LIMIT = 32_767  # files of one delivery
 REVISION_LIMIT = 2**31 - 1
 
-_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+_FILE_NAME = re.compile(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,199}")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SEPARATORS = frozenset("\t !#$%&'()*+,-./:;<=>?@[]^_`{|}~\"") - frozenset(".-+_")
 
@@ -117,11 +118,12 @@ def refusal(delivery: Delivery, mismatches: list[P06Error]) -> Refused:
 def shown(delivery: Delivery) -> str:
     """The delivery's place with anything that is not a plain name hidden."""
     parts = (delivery.source, delivery.period, delivery.name)
-    return "/".join(part if _FILE_NAME.fullmatch(part) and not re.search(r"[0-9]{9}", part) else "…" for part in parts)
+    return "/".join(_shown(part) or "…" for part in parts)
 
 
-def _shown_file(name: Any) -> str | None:
-    plain = isinstance(name, str) and _FILE_NAME.fullmatch(name) and not re.search(r"[0-9]{9}", name)
+def _shown(name: Any) -> str | None:
+    """A name as it may stand in a message: only a plain one, and none that could hold somebody's number."""
+    plain = isinstance(name, str) and _PLAIN_NAME.fullmatch(name) and not re.search(r"[0-9]{9}", name)
     return name if plain else None
 
 
@@ -300,7 +302,7 @@ class _Reader:
             if file is None:
                 continue
             if file.name in seen:
-                self.wrong("P06-LOAD-011", file=_shown_file(file.name), number=number)
+                self.wrong("P06-LOAD-011", file=_shown(file.name), number=number)
                 continue
             seen.add(file.name)
             self.compare(file, present)
@@ -308,7 +310,7 @@ class _Reader:
         named = {item.get("name") for item in stated if isinstance(item, dict) and isinstance(item.get("name"), str)}
         for name, _, plain in self.delivery.entries:
             if name not in named:
-                self.wrong("P06-LOAD-013" if plain else "P06-LOAD-011", file=_shown_file(name))
+                self.wrong("P06-LOAD-013" if plain else "P06-LOAD-011", file=_shown(name))
         if files and len(files) == len(stated) and not sum(file.rows for file in files):
             self.wrong("P06-LOAD-018")
         return files
@@ -333,10 +335,10 @@ class _Reader:
 
     def compare(self, file: StatedFile, present: dict[str, tuple[int, bool]]) -> None:
         if file.name not in present:
-            self.wrong("P06-LOAD-012", file=_shown_file(file.name))
+            self.wrong("P06-LOAD-012", file=_shown(file.name))
             return
         size, plain = present[file.name]
         if not plain:
-            self.wrong("P06-LOAD-011", file=_shown_file(file.name))
+            self.wrong("P06-LOAD-011", file=_shown(file.name))
         elif size != file.bytes:
-            self.wrong("P06-LOAD-014", file=_shown_file(file.name), stated=file.bytes, found=size)
+            self.wrong("P06-LOAD-014", file=_shown(file.name), stated=file.bytes, found=size)

@@ -182,8 +182,7 @@ def _extend_table(connection: psycopg.Connection[Any], model: Model) -> None:
     if not present:
         columns = [sql.SQL("{} {}").format(sql.Identifier(c.name), sql.SQL(c.type)) for c in model.columns]
         if _is_month(model.name):
-            columns.insert(0, sql.SQL("build_id bigint not null"))
-            columns.append(sql.SQL("check (period is not null)"))
+            columns = [sql.SQL("build_id bigint not null"), *columns, sql.SQL("constraint month not null period")]
         elif model.name in SYSTEM_VERSIONED:
             columns += [sql.SQL("from_state bigint not null"), sql.SQL("to_state bigint")]
         statement = sql.SQL("create table {} ({})").format(table, sql.SQL(", ").join(columns))

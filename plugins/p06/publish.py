@@ -52,7 +52,9 @@ def publish(connection: psycopg.Connection[Any], build_id: int, who: str, why: s
         row = connection.execute(
             "select period, fingerprint, model_hash, state, register_state_before, register_state_after,"
             " exists (select 1 from quality.check_result c where c.build_id = b.build_id and not c.success"
-            " and c.severity = 'warn') from control.build b where build_id = %s for update",
+            "  and (c.severity = 'warn' or c.waived_by is not null) and c.run = (select l.run from quality.check_result l"
+            "  where l.build_id = b.build_id and l.run like 'build:%%' order by l.at desc limit 1))"
+            " from control.build b where build_id = %s for update",
             (build_id,),
         ).fetchone()
         if row is None:

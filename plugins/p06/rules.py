@@ -391,7 +391,7 @@ def _text(column: Column, codes: _Codes | None) -> tuple[Judge, Vouch]:
             fits = (lengths == column.length) & _all_ascii(values)
         if column.pattern is not None and fits.any():
             fits &= _mask(pc.match_substring_regex(values, f"^(?:{column.pattern})$"))
-        return fits  # type: ignore[no-any-return]
+        return fits
 
     return judge, vouch
 
@@ -431,7 +431,7 @@ def _all_ascii(values: Any) -> bool:
 def _on_width(values: Any, width: int, good: Callable[[npt.NDArray[np.uint8]], Mask]) -> Mask:
     """Apply a test of (n, width) bytes to the values of that width; the others are False."""
     offsets, data = _offsets(values), _data(values)
-    fits = np.diff(offsets) == width
+    fits: Mask = np.diff(offsets) == width
     if fits.all():
         return good(data[offsets[0] : offsets[-1]].reshape(-1, width)) if len(fits) else fits
     if not fits.any():

@@ -263,7 +263,7 @@ def _has_line_end(data: bytes, start: int) -> bool:
 
 def _lone_returns(view: npt.NDArray[np.uint8], final: bool) -> npt.NDArray[np.bool_]:
     """Carriage returns that end a line by themselves; one at the very end waits for the next byte."""
-    returns = view == CR
+    returns: npt.NDArray[np.bool_] = view == CR
     returns[:-1] &= view[1:] != LF
     if not final:
         returns[-1] = False
@@ -300,7 +300,7 @@ def walk(data: bytes, start: int, dialect: Dialect, width: int | None, last: boo
     """
     size = len(data)
     line = dialect.line_end.search(data, start)
-    if line is None and not last or (line is not None and _undecided(data, line, last)):
+    if (line is None and not last) or (line is not None and _undecided(data, line, last)):
         return None
     first_end, first_next = (line.start(), line.end()) if line else (size, size)
     fields, position = 0, start
@@ -416,7 +416,10 @@ def _checked(data: bytes, offset: int, stop: int, found: _Found) -> Chunk:
         for index in _not_utf8(data, starts, ends):
             flaws.setdefault(index, []).append(ENCODING)
     unsound = [_with_flaws(one) for one in found.unsound]
-    for line in [*lines[ends - starts > RECORD_LIMIT].tolist()[:1], *(o.line for o in unsound if len(o.raw) > RECORD_LIMIT)]:
+    for line in [
+        *lines[ends - starts > RECORD_LIMIT].tolist()[:1],
+        *(o.line for o in unsound if len(o.raw) > RECORD_LIMIT),
+    ]:
         raise Refused("P06-LOAD-031", line=line, limit=RECORD_LIMIT)
     if flaws:
         for index, reasons in flaws.items():

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -69,6 +69,8 @@ def up(report: Report = lambda text: None) -> dict[str, float]:
             _migrate(env, report)
         running = {process.name: process for process in _recorded() if process.alive()}
         with _timed(seconds, "airflow"):
+            # What a killed process left behind would go on taking tasks.
+            _end({process: _family(process) for process in _recorded() if process.name not in running})
             for name, arguments in COMMANDS.items():
                 if name not in running:
                     running[name] = _start(name, arguments, env)
@@ -270,19 +272,21 @@ def _start(name: str, arguments: tuple[str, ...], env: Mapping[str, str]) -> Pro
     return Process(name, child.pid, psutil.Process(child.pid).create_time())
 
 
-def _await_health(processes: Iterator[Process] | Any) -> None:
-    """Until the API, the scheduler and the DAG processor report, and the DAGs are read."""
+def _await_health(processes: Iterable[Process]) -> None:
+    """Until the API answers, scheduler and DAG processor have reported since they were started, and the DAGs are read."""
     processes = tuple(processes)
+    started = {process.name.replace("-", "_"): process.started for process in processes}
     until = time.monotonic() + PATIENCE
     while True:
         for process in processes:
             if process.alive() is None:
                 raise P06Error("P06-STACK-002", process=process.name)
-        health = _health()
-        if (
-            all(health.get(part) == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
-            and _dags_read()
-        ):
+        try:
+            with airflow_api.connect() as airflow:
+                beats = airflow.heartbeats()
+        except P06Error:
+            beats = {}
+        if all(beats.get(part, 0.0) > started[part] for part in ("scheduler", "dag_processor")) and _dags_read():
             return
         if time.monotonic() > until:
             raise P06Error("P06-STACK-001", seconds=int(PATIENCE))
@@ -384,7 +388,7 @@ def _recorded() -> list[Process]:
         return []
 
 
-def _record(processes: Any) -> None:
+def _record(processes: Iterable[Process]) -> None:
     path = _home() / "processes.json"
     draft = path.with_suffix(".draft")
     draft.write_text(json.dumps([asdict(process) for process in processes]))

@@ -107,7 +107,23 @@ def _reference_alone(line: bytes) -> int:
     return fields
 
 
-PIECES = [b"a", b"b,", b",", b'"', b'""', b"\n", b"\r\n", b"\r", b'"x,y"', b'"p\nq"', b"1,2,3\n", b"\0", b"\xff", b"\xc3", "ế".encode()]
+PIECES = [
+    b"a",
+    b"b,",
+    b",",
+    b'"',
+    b'""',
+    b"\n",
+    b"\r\n",
+    b"\r",
+    b'"x,y"',
+    b'"p\nq"',
+    b"1,2,3\n",
+    b"\0",
+    b"\xff",
+    b"\xc3",
+    "ế".encode(),
+]
 
 
 @settings(max_examples=600, deadline=None)
@@ -123,7 +139,13 @@ def test_scanner_agrees_with_the_design_by_its_letter(text: bytes, width: int, b
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.sampled_from([b"1,2,3\n", b'"1","2","3"\n', b'1,"a\nb",3\n', b'1,2"2,3\n', b'1,"2,3\n', b"1,2\n"]), min_size=30, max_size=90).map(b"".join))
+@given(
+    st.lists(
+        st.sampled_from([b"1,2,3\n", b'"1","2","3"\n', b'1,"a\nb",3\n', b'1,2"2,3\n', b'1,"2,3\n', b"1,2\n"]),
+        min_size=30,
+        max_size=90,
+    ).map(b"".join)
+)
 def test_long_blocks_are_judged_like_short_ones(text: bytes) -> None:
     assert scan(text * 40) == reference(text * 40, 3)
 

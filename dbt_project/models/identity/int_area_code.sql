@@ -27,10 +27,9 @@ editions as (
         edition,
         lead(edition, 1, 'infinity') over (order by edition) as next_edition
     from (
-        select date '1900-01-01' as edition
-        union
-        select effective_date from successors
-    ) as days
+        values (date '1900-01-01')
+        {%- for day in var('area_editions') %}, (date '{{ day }}'){% endfor %}
+    ) as days (edition)
 ),
 
 read_as as (

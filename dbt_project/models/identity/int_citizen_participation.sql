@@ -3,8 +3,8 @@ select
     m.citizen_token,
     bool_or(
         s.insurance_card_no is not null
-        and coalesce(s.card_valid_from <= {{ as_of() }}, false)
-        and coalesce(s.card_valid_to >= {{ as_of() }}, true)
+        and coalesce(s.card_valid_from, '-infinity') <= {{ as_of() }}
+        and coalesce(s.card_valid_to, 'infinity') >= {{ as_of() }}
     ) as has_health_insurance,
     bool_or(s.participation in ('compulsory', 'voluntary', 'pension')) as has_social_insurance
 from {{ ref('stg_social_security_participation') }} as s

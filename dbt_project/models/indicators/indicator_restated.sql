@@ -23,7 +23,20 @@ restated as (
         i.denominator
     from {{ month(ref('indicator')) }} as i
     left join todays_provinces as t on t.code = i.area_code
-    where i.area_level in ('nation', 'province')
+    where
+        i.area_level in ('nation', 'province')
+        and (i.indicator_code <> 'land_clean_rate' or i.area_level = 'nation')
+),
+
+-- a parcel sent under two provinces that have become one counts once
+restated_parcels as (
+    select
+        coalesce(t.todays_code, p.province_code) as province_code,
+        p.parcel_id,
+        p.is_clean
+    from {{ ref('int_parcel') }} as p
+    left join todays_provinces as t on t.code = p.province_code
+    where p.province_code is not null
 ),
 
 sums as (
@@ -35,6 +48,15 @@ sums as (
         sum(denominator)::bigint as denominator
     from restated
     group by indicator_code, area_level, area_code
+    union all
+    select
+        'land_clean_rate',
+        'province',
+        province_code,
+        count(distinct parcel_id) filter (where is_clean),
+        count(distinct parcel_id)
+    from restated_parcels
+    group by province_code
 )
 
 select

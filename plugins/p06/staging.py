@@ -1,0 +1,271 @@
+"""Staging: typed rows, one parent per source partitioned by period, one leaf per extract.
+
+A leaf is created and filled in one transaction and stands by itself until its extract is accepted. ``period`` and
+``extract_id`` are the same in all its rows, so they are added after the rows as columns with a constant default, which
+takes no room and no time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from p06 import contract as contracts
+from p06 import fault, token
+from p06.contract import Contract
+from p06.errors import P06Error
+from p06.intake import Batch
+from p06.manifest import Manifest
+from p06.period import Period
+
+Connection = psycopg.Connection[Any]
+
+SCHEMAS = ("staging", "quarantine")
+LEAF = re.compile(r".*__[0-9]{6}__[0-9a-f]{8}")
+_NAME_LIMIT = 63
+_WRITE = 1 << 20  # bytes handed to the server at once
+_NUMBERS_AT_ONCE = 50_000
+_BEFORE = (("period", "date"), ("extract_id", "text"), ("file_no", "smallint"), ("line", "bigint"))
+_QUARANTINE = (*_BEFORE, ("record_no", "bigint"), ("raw", "bytea"), ("reasons", "text[]"), ("columns", "text[]"))
+
+
+def has_record_key(contract: Contract) -> bool:
+    """Whether staged rows carry ``record_key``."""
+    return contract.kind != "register"
+
+
+def shape(contract: Contract, schema: str) -> tuple[tuple[str, str, bool], ...]:
+    """(name, SQL type, not null) of each column of a source's table in ``staging`` or ``quarantine``."""
+    if schema == "quarantine":
+        return tuple((name, kind, True) for name, kind in _QUARANTINE)
+    key = (("record_key", "uuid", True),) if has_record_key(contract) else ()
+    return (
+        *((name, kind, True) for name, kind in _BEFORE),
+        *((column.name, column.sql_type, False) for column in contract.columns),
+        *key,
+    )
+
+
+def sync(connection: Connection) -> list[str]:
+    """Create the parents the contracts ask for and add columns they gained; returns what was changed.
+
+    Costs one query when nothing is to do. Raises P06Error P06-LOAD-042 when a column changed its type.
+    """
+    changed = []
+    with connection.transaction():
+        if not _missing(connection):
+            return []
+        connection.execute("select pg_advisory_xact_lock(%s)", (0x503038,))
+        for schema, contract, present in _missing(connection):
+            parent = sql.Identifier(schema, contract.source)
+            columns = [
+                (name, sql.SQL("{} {}{}").format(sql.Identifier(name), sql.SQL(kind), sql.SQL(" not null" * fixed)))
+                for name, kind, fixed in shape(contract, schema)
+            ]
+            if present is None:
+                connection.execute(
+                    sql.SQL("create table {} ({}) partition by list (period)").format(
+                        parent, sql.SQL(", ").join(column for _, column in columns)
+                    )
+                )
+            else:
+                for _, column in (one for one in columns if one[0] not in present):
+                    connection.execute(sql.SQL("alter table {} add column {}").format(parent, column))
+            changed.append(f"{schema}.{contract.source}")
+    return changed
+
+
+def _missing(connection: Connection) -> list[tuple[str, Contract, dict[str, str] | None]]:
+    """Parents that lack something: schema, contract, and the columns present (None: no table)."""
+    present: dict[tuple[str, str], dict[str, str]] = {}
+    for schema, table, column, kind in connection.execute(
+        "select n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod) from pg_class as c"
+        " inner join pg_namespace as n on n.oid = c.relnamespace"
+        " inner join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped"
+        " where n.nspname = any(%s) and c.relkind = 'p'",
+        (list(SCHEMAS),),
+    ).fetchall():
+        present.setdefault((schema, table), {})[column] = kind
+    found: list[tuple[str, Contract, dict[str, str] | None]] = []
+    for contract in contracts.load_all().values():
+        for schema in SCHEMAS:
+            there = present.get((schema, contract.source))
+            wanted = {name: _full_name(kind) for name, kind, _ in shape(contract, schema)}
+            for name, kind in wanted.items():
+                if there is not None and there.get(name, kind) != kind:
+                    raise P06Error("P06-LOAD-042", source=contract.source, column=name)
+            if there is None or not wanted.keys() <= there.keys():
+                found.append((schema, contract, there))
+    return found
+
+
+def _full_name(kind: str) -> str:
+    return {"timestamptz": "timestamp with time zone"}.get(kind, kind)
+
+
+def leaf_name(manifest: Manifest) -> str:
+    """``<source>__<yyyymm>__<8 hex of the extract id>``, within PostgreSQL's limit for names."""
+    tail = f"__{manifest.period.year:04d}{manifest.period.month:02d}__" + _digest(manifest.extract_id)
+    return manifest.source[: _NAME_LIMIT - len(tail)] + tail
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def create(connection: Connection, contract: Contract, leaf: str) -> None:
+    """A new leaf with the columns COPY fills, and none yet of those that are constant."""
+    for schema in SCHEMAS:
+        connection.execute(sql.SQL("drop table if exists {}").format(sql.Identifier(schema, leaf)))
+    columns = [
+        sql.SQL("{} {}{}").format(sql.Identifier(name), sql.SQL(kind), sql.SQL(" not null" * fixed))
+        for name, kind, fixed in shape(contract, "staging")
+        if name not in ("period", "extract_id")
+    ]
+    connection.execute(
+        sql.SQL("create table {} ({})").format(sql.Identifier("staging", leaf), sql.SQL(", ").join(columns))
+    )
+
+
+def copy(
+    connection: Connection, contract: Contract, leaf: str, batches: Iterable[Batch], dialect: tuple[str, str]
+) -> int:
+    """Send the rows; returns how many the server took. The leaf must be created in the same transaction."""
+    table = sql.Identifier("staging", leaf)
+    tail = ["line", "record_key"] if has_record_key(contract) else ["line"]
+    pending = iter(batches)
+    batch = next(pending, None)
+    rows = 0
+    while batch is not None:
+        file = batch.file
+        connection.execute(
+            sql.SQL("alter table {} alter column file_no set default {}").format(table, sql.Literal(file.number))
+        )
+        statement = sql.SQL(
+            "copy {} ({}) from stdin (format csv, freeze, delimiter {}, quote {}, force_null ({}), encoding 'UTF8')"
+        ).format(
+            table,
+            sql.SQL(", ").join(map(sql.Identifier, [*batch.columns, *tail])),
+            *map(sql.Literal, dialect),
+            sql.SQL(", ").join(map(sql.Identifier, batch.columns)),
+        )
+        cursor = connection.cursor()
+        with cursor.copy(statement) as stream:
+            while batch is not None and batch.file is file:
+                for start in range(0, len(batch.data), _WRITE):
+                    stream.write(batch.data[start : start + _WRITE])
+                fault.point("load.copy_started")
+                batch = next(pending, None)
+        rows += cursor.rowcount
+    return rows
+
+
+def remove(connection: Connection, leaf: str, places: Iterable[tuple[int, int]]) -> int:
+    """Take rows out again by (file number, line); returns how many were there."""
+    connection.execute("create temporary table removed (file_no smallint, line bigint) on commit drop")
+    with connection.cursor().copy("copy removed from stdin") as stream:
+        for file, line in places:
+            stream.write(f"{file}\t{line}\n")
+    connection.execute("analyze removed")
+    table = sql.Identifier("staging", leaf)
+    cursor = connection.execute(
+        sql.SQL("delete from {} as l using removed as r where r.file_no = l.file_no and r.line = l.line").format(table)
+    )
+    connection.execute("drop table removed")
+    return cursor.rowcount
+
+
+def finish(connection: Connection, contract: Contract, leaf: str, manifest: Manifest) -> None:
+    """Add what is constant, the CHECK that lets it be attached without a scan, indexes and statistics."""
+    table = sql.Identifier("staging", leaf)
+    constants(connection, table, manifest)
+    if contract.kind == "register":
+        numbers = [column for column in contract.columns if column.kind == "id12"]
+        for column in numbers:
+            partial = sql.SQL("" if column.required else " where {} is not null").format(sql.Identifier(column.name))
+            connection.execute(sql.SQL("create index on {} ({}){}").format(table, sql.Identifier(column.name), partial))
+    connection.execute(sql.SQL("analyze {}").format(table))
+
+
+def constants(connection: Connection, table: sql.Identifier, manifest: Manifest) -> None:
+    """``period`` and ``extract_id`` of a leaf, and the CHECK on the period."""
+    period = sql.Literal(manifest.period.first_day)
+    connection.execute(
+        sql.SQL(
+            "alter table {} add column period date not null default {}, add column extract_id text not null default {},"
+            " add check (period = {})"
+        ).format(table, period, sql.Literal(manifest.extract_id), period)
+    )
+
+
+def name_citizens(connection: Connection, contract: Contract, leaf: str) -> int:
+    """Give every number a register extract names its token; returns how many were new."""
+    if contract.kind != "register":
+        return 0
+    table = sql.Identifier("staging", leaf)
+    numbers = sql.SQL(" union ").join(
+        sql.SQL("select {0} as number from {1} where {0} is not null").format(sql.Identifier(column.name), table)
+        for column in contract.columns
+        if column.kind == "id12"
+    )
+    connection.execute("create temporary table named (citizen_id bigint, citizen_token uuid) on commit drop")
+    with connection.cursor("new_numbers") as cursor:
+        cursor.execute(
+            sql.SQL(
+                "select number from ({}) as n where not exists"
+                " (select from vault.citizen_token as t where t.citizen_id = n.number)"
+            ).format(numbers)
+        )
+        while rows := cursor.fetchmany(_NUMBERS_AT_ONCE):
+            lines = [f"{number}\t{name.hex}\n" for number, name in token.citizen_tokens(row[0] for row in rows)]
+            with connection.cursor().copy("copy named from stdin") as stream:
+                stream.write("".join(lines))
+    added = connection.execute(
+        "insert into vault.citizen_token select citizen_id, citizen_token from named order by citizen_id"
+        " on conflict do nothing"
+    ).rowcount
+    connection.execute("drop table named")
+    return added
+
+
+def attach(connection: Connection, source: str, period: Period, leaves: tuple[str, str]) -> None:
+    """Make these leaves (staging, quarantine) the ones the parents show for the period, in place of any others."""
+    for schema, leaf in zip(SCHEMAS, leaves, strict=True):
+        parent, table = sql.Identifier(schema, source), sql.Identifier(schema, leaf)
+        for (other,) in connection.execute(
+            "select c.relname from pg_inherits as i inner join pg_class as c on c.oid = i.inhrelid"
+            " where i.inhparent = %s::regclass and pg_get_expr(c.relpartbound, c.oid) = %s",
+            (f"{schema}.{source}", f"FOR VALUES IN ('{period.first_day}')"),
+        ).fetchall():
+            connection.execute(
+                sql.SQL("alter table {} detach partition {}").format(parent, sql.Identifier(schema, other))
+            )
+        connection.execute(
+            sql.SQL("alter table {} attach partition {} for values in ({})").format(
+                parent, table, sql.Literal(period.first_day)
+            )
+        )
+
+
+def drop_orphans(connection: Connection) -> list[str]:
+    """Drop leaves no extract of the ledger names; returns them. Nothing a parent shows is ever dropped."""
+    from p06 import ledger
+
+    dropped = []
+    with connection.transaction():
+        connection.execute("set local lock_timeout = '2s'")
+        known = ledger.known_tables(connection)
+        for schema, name in connection.execute(
+            "select n.nspname, c.relname from pg_class as c inner join pg_namespace as n on n.oid = c.relnamespace"
+            " where n.nspname = any(%s) and c.relkind = 'r' and not c.relispartition order by 1, 2",
+            (list(SCHEMAS),),
+        ).fetchall():
+            if LEAF.fullmatch(name) and f"{schema}.{name}" not in known:
+                connection.execute(sql.SQL("drop table {}").format(sql.Identifier(schema, name)))
+                dropped.append(f"{schema}.{name}")
+    return dropped
