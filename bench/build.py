@@ -26,7 +26,7 @@ PERSON = """
     (array['Nguyễn', 'Trần', 'Lê', 'Phạm', 'Hoàng'])[1 + g % 5] || ' ' || (array['Văn', 'Thị', 'Đức', 'Thu'])[1 + g % 4]
         || ' ' || (array['An', 'Bình', 'Cường', 'Dũng', 'Hà', 'Lan', 'Mai'])[1 + g % 7] || ' '
         || chr(97 + g % 26) || chr(97 + (g / 26) % 26) || chr(97 + (g / 676) % 26) as full_name,
-    date '1940-01-01' + (g * 7919 % 29000) as birth_date,
+    date '1940-01-01' + (g::bigint * 7919 % 29000)::integer as birth_date,
     (array['M', 'F'])[1 + g % 2] as sex
 """
 
@@ -197,6 +197,7 @@ def compare(warehouse: Any, period: str, folder: Path, options: argparse.Namespa
 
     build._invoke = timed
     for _ in range(options.rounds):
+        shutil.rmtree(folder / "target" / "run", ignore_errors=True)
         warehouse.build(period, publish=False)
         statements = by_hand(folder)
         with database.connect("builder", autocommit=True) as connection:

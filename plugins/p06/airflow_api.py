@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -108,6 +108,12 @@ class Client:
     def active(self) -> set[tuple[str, str]]:
         """(DAG, partition key) of what waits or runs."""
         return {(run.dag_id, run.key) for run in self.runs(states=ACTIVE) if run.key is not None}
+
+    def failed_within(self, span: timedelta) -> set[tuple[str, str]]:
+        """(DAG, partition key) of the runs that failed so recently."""
+        since = (datetime.now(timezone.utc) - span).isoformat()
+        found = self._pages("/api/v2/dags/~/dagRuns", "dag_runs", {"state": ["failed"], "end_date_gte": since})
+        return {(run.dag_id, run.key) for run in map(_run, found) if run.key is not None}
 
     def tasks(self, dag_id: str, run_id: str) -> dict[str, str]:
         """Task -> state in one run."""

@@ -67,10 +67,17 @@ def backfill(
     from p06 import load
 
     sources = [contract.load(source).source] if source else list(contract.load_all())
-    wanted = set(periods)
-    pending = [(s, p) for s, p in sorted(set(load.pending())) if s in sources and p in wanted]
+    pending = [
+        (delivery.source, period)
+        for period in periods
+        for delivery in load.pending(source, period)
+        if delivery.source in sources
+    ]
     done = Backfill(
-        [str(period) for period in periods], sources, dry_run, pending=[f"{name} {period}" for name, period in pending]
+        [str(period) for period in periods],
+        sources,
+        dry_run,
+        pending=[f"{name} {period}" for name, period in sorted(pending)],
     )
     if dry_run:
         _foretell(done, periods, [period for _, period in pending])

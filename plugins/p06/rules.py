@@ -195,7 +195,7 @@ def _id12(as_of: date) -> tuple[Judge, Vouch]:
         if not text.isascii() or not text.isdigit():
             return LOST_LEADING_ZERO if _SCIENTIFIC.fullmatch(text) else ID_STRUCTURE
         if len(text) != 12:
-            return LOST_LEADING_ZERO if len(text) in (10, 11) else WRONG_LENGTH
+            return LOST_LEADING_ZERO if len(text) in (10, 11) else ID_STRUCTURE
         return None if place_known[int(text[:3])] and births[int(text[3:6])] else ID_STRUCTURE
 
     def good(digits: npt.NDArray[np.uint8]) -> Mask:
@@ -367,12 +367,8 @@ def _text(column: Column, codes: _Codes | None) -> tuple[Judge, Vouch]:
             if text in codes.known:
                 return None
             shaped = column.length is None or len(text) == column.length
-            if not shaped and text == text.strip():
-                return WRONG_LENGTH
             plain = shaped and text.isascii() and text.isdigit()
             return AREA_LIST_MISSING if plain and not codes.complete else UNKNOWN_CODE
-        if column.name == OLD_ID and (_SCIENTIFIC.fullmatch(text) or (_digits(text) and len(text) in (7, 8))):
-            return LOST_LEADING_ZERO
         if column.length is not None and len(text) != column.length:
             return WRONG_LENGTH
         if len(text) > column.max_length:

@@ -7,48 +7,69 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from p06 import airflow_api, contract, database
-from p06.errors import Busy, P06Error
+from p06.errors import Busy, P06Error, UsageError
 from p06.period import Period, months
 
 Report = Callable[[str], None]
+BACK_OFF = timedelta(minutes=15)  # what failed is not tried again sooner without a hand
 _ABANDONED = "1 hour"  # a backfill of another host that long without an active load has lost its process
 
 
 def start_loads(report: Report = lambda text: None) -> list[str]:
-    """Start the load of every source and period with something pending, unless it waits or runs already.
+    """Start the load of every source and period with work to do, unless it waits, runs or failed a moment ago.
 
-    Returns ``source period`` of each run started.
+    A delivery that belongs to no contract or no month has no load; it is refused here. Returns ``source period`` of
+    each run started.
     """
-    from p06 import load
-
-    waiting = load.pending()
+    waiting = sorted(_waiting(report))
     if not waiting:
         return []
     started = []
     with airflow_api.connect() as airflow:
-        active = airflow.active()
-        for source, period in sorted(set(waiting)):
-            if (f"load__{source}", str(period)) not in active:
+        busy = airflow.active() | airflow.failed_within(BACK_OFF)
+        for source, period in waiting:
+            if (f"load__{source}", str(period)) not in busy:
                 airflow.trigger(f"load__{source}", period)
                 report(f"load of {source} {period} started")
                 started.append(f"{source} {period}")
     return started
 
 
+def _waiting(report: Report) -> set[tuple[str, Period]]:
+    """(source, period) of pending deliveries, and of extracts staged but not decided under the present suites."""
+    from p06 import load
+
+    known = contract.load_all()
+    found = {(extract.source, extract.period) for extract in load._to_gate(None, None)}
+    for delivery in load.pending():
+        try:
+            period = Period.parse(delivery.period)
+        except UsageError:
+            period = None
+        if period is not None and delivery.source in known:
+            found.add((delivery.source, period))
+            continue
+        try:
+            load.stage(delivery)
+        except P06Error as error:
+            report(str(error))
+    return found
+
+
 def forgotten() -> list[str]:
-    """The stale periods no release waits or runs for, oldest first."""
+    """The stale periods no release waits or runs for, nor failed for a moment ago; oldest first."""
     from p06 import plan
 
     stale = plan.stale_periods()
     if not stale:
         return []
     with airflow_api.connect() as airflow:
-        active = airflow.active()
-    return [str(period) for period in stale if ("release", str(period)) not in active]
+        busy = airflow.active() | airflow.failed_within(BACK_OFF)
+    return [str(period) for period in stale if ("release", str(period)) not in busy]
 
 
 def overdue(today: date | None = None) -> list[str]:
@@ -92,7 +113,8 @@ def tidy(report: Report = lambda text: None) -> list[str]:
     done = [f"backfill {number} closed: its process is gone" for number in close_dead_backfills()]
     try:
         done += [f"dropped {name}" for name in release.clean()]
-        done += [f"dropped {name}" for name in staging.drop_orphans()]
+        with database.connect("loader", autocommit=True) as connection:
+            done += [f"dropped {name}" for name in staging.drop_orphans(connection)]
     except Busy:
         report("a release is running; tidying waits for the next round")
     for line in done:

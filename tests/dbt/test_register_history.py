@@ -261,10 +261,10 @@ def test_a_code_sent_under_the_new_list_is_not_translated(warehouse: Warehouse) 
     # 00103 is a code of both lists, and the old one has become part of another unit than the new one of that code.
     warehouse.register("2025-06", {"citizen_id": MAI, "residence_commune_code": "00103"}, areas=OLD_AREAS)
     warehouse.build("2025-06")
-    warehouse.register("2025-07", {"citizen_id": LAN, "residence_commune_code": "00226"}, areas=NEW_AREAS)
+    warehouse.register("2025-07", {"citizen_id": LAN, "residence_commune_code": "00103"}, areas=NEW_AREAS)
     warehouse.build("2025-07")
     assert versions(warehouse, MAI, "residence_commune_code")[-1] == ("2025-07-01", None, "00611")
-    assert versions(warehouse, LAN, "residence_commune_code") == [("2025-07-01", None, "00226")]
+    assert versions(warehouse, LAN, "residence_commune_code") == [("2025-07-01", None, "00103")]
 
 
 def test_a_death_reported_late_counts_in_the_month_it_is_reported(warehouse: Warehouse) -> None:
