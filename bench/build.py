@@ -166,9 +166,15 @@ def main() -> None:
             started = time.perf_counter()
             failed = warehouse.build(period)
             costs[number] = time.perf_counter() - started
-            print(f"month {number:2d} built and tested in {costs[number]:6.1f} s, failing tests: {len(failed)}", flush=True)
+            print(
+                f"month {number:2d} built and tested in {costs[number]:6.1f} s, failing tests: {len(failed)}",
+                flush=True,
+            )
         if options.months >= 12:
-            three, twelve = statistics.median(costs[n] for n in (2, 3, 4)), statistics.median(costs[n] for n in (10, 11, 12))
+            three, twelve = (
+                statistics.median(costs[n] for n in (2, 3, 4)),
+                statistics.median(costs[n] for n in (10, 11, 12)),
+            )
             print(f"one more month at 12 loaded months ÷ at 3: {twelve / three:.2f} (limit 1.2)")
         compare(warehouse, period, folder / "dbt", options)
     finally:
@@ -210,8 +216,12 @@ def compare(warehouse: Any, period: str, folder: Path, options: argparse.Namespa
             took["hand"].append(time.perf_counter() - started)
     build._invoke = invoke
     dbt, hand = statistics.median(took["dbt"]), statistics.median(took["hand"])
-    rows = sum(ref.staged for (source, at), ref in warehouse.accepted.items() if str(at) == period and "register" not in source)
-    print(f"{len(statements)} models, {rows} sector rows, {options.citizens} citizens: dbt {dbt:.1f} s, by hand {hand:.1f} s")
+    rows = sum(
+        ref.staged for (source, at), ref in warehouse.accepted.items() if str(at) == period and "register" not in source
+    )
+    print(
+        f"{len(statements)} models, {rows} sector rows, {options.citizens} citizens: dbt {dbt:.1f} s, by hand {hand:.1f} s"
+    )
     print(f"dbt ÷ the same SQL by hand: {dbt / hand:.2f} (limit 1.5)")
 
 

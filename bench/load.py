@@ -28,8 +28,42 @@ HEADER = (
     "citizen_id,old_id,full_name,birth_date,sex,visit_id,facility_code,insurance_card_no,admitted_at,discharged_at,"
     "main_diagnosis,total_amount,insurance_paid,patient_paid,updated_at"
 )
-_FAMILY = "Nguyễn Trần Lê Phạm Hoàng Huỳnh Phan Vũ Võ Đặng Bùi Đỗ Hồ Ngô Dương Lý".split()
-_GIVEN = "Anh Bình Châu Dũng Hà Hương Khánh Lan Minh Nga Phương Quân Sơn Thảo Tuấn Vy".split()
+_FAMILY = [
+    "Nguyễn",
+    "Trần",
+    "Lê",
+    "Phạm",
+    "Hoàng",
+    "Huỳnh",
+    "Phan",
+    "Vũ",
+    "Võ",
+    "Đặng",
+    "Bùi",
+    "Đỗ",
+    "Hồ",
+    "Ngô",
+    "Dương",
+    "Lý",
+]
+_GIVEN = [
+    "Anh",
+    "Bình",
+    "Châu",
+    "Dũng",
+    "Hà",
+    "Hương",
+    "Khánh",
+    "Lan",
+    "Minh",
+    "Nga",
+    "Phương",
+    "Quân",
+    "Sơn",
+    "Thảo",
+    "Tuấn",
+    "Vy",
+]
 _DAMAGE = 11  # kinds of bad rows, taken in turn
 
 
@@ -97,7 +131,14 @@ def _deliver(file: Path, landing: Path, period: str, rows: int, compression: str
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
     stated = {"name": file.name, "bytes": file.stat().st_size, "sha256": digest, "rows": rows}
-    form = {"kind": "csv", "compression": compression, "encoding": "utf-8", "delimiter": ",", "quote": '"', "header": True}
+    form = {
+        "kind": "csv",
+        "compression": compression,
+        "encoding": "utf-8",
+        "delimiter": ",",
+        "quote": '"',
+        "header": True,
+    }
     manifest = {
         "manifest_version": 1, "source": SOURCE, "period": period, "revision": 1,
         "produced_at": "2024-02-03T08:15:00+07:00", "admin_code_version": "2025-03-01", "format": form, "files": [stated],
@@ -141,16 +182,12 @@ def _limit(file: Path) -> float:
     from p06 import contract, database, staging
 
     columns = HEADER.split(",")
-    shape = ", ".join(
-        f"{name} {kind}" for name, kind, _ in staging.shape(contract.load(SOURCE), "staging")
-    )
+    shape = ", ".join(f"{name} {kind}" for name, kind, _ in staging.shape(contract.load(SOURCE), "staging"))
     with psycopg.connect(database.dsn("admin").replace("p06_admin", "postgres", 1), autocommit=True) as connection:
         connection.execute("drop table if exists staging.bench_limit")
         connection.execute(f"create table staging.bench_limit ({shape})")
         before = time.perf_counter()
-        connection.execute(
-            f"copy staging.bench_limit ({', '.join(columns)}) from '{file}' (format csv, header true)"
-        )
+        connection.execute(f"copy staging.bench_limit ({', '.join(columns)}) from '{file}' (format csv, header true)")
         seconds = time.perf_counter() - before
         connection.execute("drop table staging.bench_limit")
         connection.execute("checkpoint")
@@ -195,7 +232,7 @@ def main() -> None:
         for _ in range(arguments.rounds):
             limits.append(_limit(clean))
             for name, path, compression in cases:
-                period = f"{2010 + month // 12}-{month % 12 + 1:02d}"
+                period = f"{2020 + month // 12}-{month % 12 + 1:02d}"
                 month += 1
                 folder = _deliver(path, work / "landing", period, arguments.rows, compression)
                 figures[name].append(_load(folder, period))

@@ -243,9 +243,7 @@ def _invoke(
 
         manifest = _manifest(folder)
         runner = dbtRunner(manifest=manifest, callbacks=[_Progress(report)])
-        outcome = runner.invoke(
-            [command, *_flags(folder), "--vars", json.dumps(variables), "--threads", "2", *options]
-        )
+        outcome = runner.invoke([command, *_flags(folder), "--vars", json.dumps(variables), "--threads", "2", *options])
     results = getattr(outcome.result, "results", None)
     if results is None:
         raise BuildFailed("P06-BUILD-002", reason=_reason(str(outcome.exception or ""))) from None

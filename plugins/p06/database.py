@@ -66,8 +66,7 @@ def ensure_running() -> None:
         connection.execute("select pg_advisory_lock(%s)", (_LOCK,))
         if settings().database_url is None:
             for database in (WAREHOUSE, AIRFLOW):
-                if not connection.execute("select 1 from pg_database where datname = %s", (database,)).fetchone():
-                    connection.execute(sql.SQL("create database {}").format(sql.Identifier(database)))
+                _create_database(connection, database)
         _create_roles(connection)
         from p06 import migrate
 
@@ -104,7 +103,20 @@ def airflow_url() -> str:
     if stated:
         return stated
     ensure_running()
+    with _administrator() as connection:
+        _create_database(connection, AIRFLOW)
     return _administrator_url(AIRFLOW).replace("postgresql://", "postgresql+psycopg2://", 1)
+
+
+def _create_database(connection: psycopg.Connection[Any], name: str) -> None:
+    if connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone():
+        return
+    try:
+        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+    except psycopg.errors.DuplicateDatabase:
+        return
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise P06Error("P06-DB-005", database=name) from error
 
 
 def _data() -> Path:
@@ -239,7 +251,6 @@ def _create_roles(connection: psycopg.Connection[Any]) -> None:
     present = {name for (name,) in connection.execute("select rolname from pg_roles where rolname like 'p06\\_%'")}
     if "p06_owner" not in present:
         connection.execute("create role p06_owner nologin")
-        connection.execute("grant p06_owner to current_user with inherit true, set true")
     on_server = settings().database_url is not None
     known = _passwords()
     missing = {role: secrets.token_urlsafe(24) for role in ROLES if on_server and role not in known}
@@ -249,6 +260,11 @@ def _create_roles(connection: psycopg.Connection[Any]) -> None:
             connection.execute(sql.SQL("create role {} login").format(name))
         if role in missing:
             connection.execute(sql.SQL("alter role {} password {}").format(name, sql.Literal(missing[role])))
+    for name in {f"p06_{role}" for role in ("owner", *ROLES)} - present:
+        # who creates a role may not act for it by that alone, unless superuser
+        connection.execute(
+            sql.SQL("grant {} to current_user with inherit true, set true").format(sql.Identifier(name))
+        )
     if missing:
         write_secret(settings().home / "secrets" / "database.json", json.dumps(known | missing).encode())
 

@@ -34,7 +34,7 @@ from p06.scanner import Chunk, Scanner, split, walk
 BOM = b"\xef\xbb\xbf"
 LINE_DIGITS = 12
 _NAMED = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_HEX = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), np.uint8).reshape(256, 2)
+_DIGITS = np.frombuffer(b"".join(b"%04d" % number for number in range(10_000)), np.uint32)
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class Intake:
         for number, reading in self._readings.items():
             scanner = Scanner(
                 self.manifest.format.dialect, len(self._layouts[number].columns),
-                self._layouts[number].line, self._layouts[number].begin,
+                self._layouts[number].line, self._layouts[number].begin, count_fields=False,
             )  # fmt: skip
             skip = self._layouts[number].begin
             blocks = ahead(reading.blocks())
@@ -214,6 +214,9 @@ class Intake:
     def _judge(self, number: int, chunk: Chunk) -> Batch:
         """One block: quarantine what is wrong, note every sound record, return the good rows."""
         layout, stated = self._layouts[number], self._readings[number].file
+        columns: dict[str, Any] = {}
+        if len(chunk):
+            chunk, columns = self._columns(chunk, layout)
         rejected = [
             Rejected(-1, number, one.line, one.record, one.raw, one.reasons, (None,) * len(one.reasons))
             for one in chunk.unsound
@@ -221,7 +224,6 @@ class Intake:
         data, count = b"", 0
         if len(chunk):
             raws = chunk.raws
-            columns = self._columns(chunk, raws, layout)
             wrong = checks.reasons_by_row(self._rules.judge(columns))
             good = np.ones(len(chunk), np.bool_)
             good[list(wrong)] = False
@@ -252,14 +254,20 @@ class Intake:
         self.passed += count
         return Batch(stated, layout.names, data, count)
 
-    def _columns(self, chunk: Chunk, raws: list[bytes], layout: Layout) -> dict[str, Any]:
-        """The sound records as columns of text, empty for null."""
+    def _columns(self, chunk: Chunk, layout: Layout) -> tuple[Chunk, dict[str, Any]]:
+        """The sound records as columns of text, empty for null; and the chunk without lines of wrong width."""
         dialect = self.manifest.format.dialect
         gaps = chunk.starts[1:] - chunk.ends[:-1]
-        if len(chunk.unsound) == 0 and (not len(gaps) or int(gaps.max()) <= 2):
+        if not chunk.unsound and (not len(gaps) or int(gaps.max()) <= 2):
             text = memoryview(chunk.data)[int(chunk.starts[0]) : int(chunk.ends[-1])]
         else:
-            text = memoryview(b"\n".join(raws))
+            text = memoryview(b"\n".join(chunk.raws))
+        wrong: list[int] = []
+
+        def set_aside(row: csv.InvalidRow) -> str:
+            wrong.append(row.number - 1)
+            return "skip"
+
         names = [str(number) for number in range(len(layout.columns))]
         wanted = [str(number) for number, column in enumerate(layout.columns) if column]
         table = csv.read_csv(
@@ -270,16 +278,19 @@ class Intake:
                 quote_char=dialect.quote.decode("ascii") if chunk.quoted else False,
                 newlines_in_values=chunk.quoted,
                 ignore_empty_lines=False,
+                invalid_row_handler=set_aside,
             ),
             csv.ConvertOptions(
                 check_utf8=False, column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False,
                 include_columns=wanted,
             ),
         )  # fmt: skip
+        if wrong:
+            chunk = chunk.without(wrong)
         if table.num_rows != len(chunk):
             raise P06Error("P06-LOAD-032", at="parser", expected=len(chunk), found=table.num_rows)
         arrays = [column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() for column in table.columns]
-        return dict(zip(layout.names, arrays, strict=True))
+        return chunk, dict(zip(layout.names, arrays, strict=True))
 
     def _keys(self, columns: dict[str, Any], raws: list[bytes]) -> tuple[list[bytes], npt.NDArray[np.bool_]]:
         """The business key of each row and whether it is whole; a row without one is its own key."""
@@ -296,7 +307,7 @@ class Intake:
         empty = pa.array([""] * len(raws), pa.string()) if len(columns) < len(self.contract.columns) else None
         parts = [columns.get(column.name, empty) for column in self.contract.columns]
         delimiter = self.manifest.format.dialect.delimiter.decode("ascii")
-        joined = pc.binary_join_element_wise(*parts, delimiter) if len(parts) > 1 else parts[0]
+        joined: Any = pc.binary_join_element_wise(*parts, delimiter) if len(parts) > 1 else parts[0]
         return joined.cast(pa.binary()).to_pylist()  # type: ignore[no-any-return]
 
     def _lines(
@@ -317,13 +328,13 @@ class Intake:
         delimiter = self.manifest.format.dialect.delimiter
         width = 1 + LINE_DIGITS + (1 + 32 if self._sign else 0) + 1
         tails = np.full((count, width), delimiter[0], np.uint8)
-        rest = lines.copy()
-        for place in range(LINE_DIGITS, 0, -1):
-            rest, digit = np.divmod(rest, 10)
-            tails[:, place] = digit + ord("0")
+        digits = np.empty((count, 3), np.uint32)
+        for place, power in enumerate((100_000_000, 10_000, 1)):
+            digits[:, place] = _DIGITS[lines // power % 10_000]
+        tails[:, 1 : 1 + LINE_DIGITS] = digits.view(np.uint8)
         if self._sign:
-            signed = np.frombuffer(b"".join(map(self._sign, keys)), np.uint8).reshape(count, 16)
-            tails[:, 2 + LINE_DIGITS : -1] = _HEX[signed].reshape(count, 32)
+            signed = b"".join(map(self._sign, keys)).hex().encode("ascii")
+            tails[:, 2 + LINE_DIGITS : -1] = np.frombuffer(signed, np.uint8).reshape(count, 32)
         tails[:, -1] = ord("\n")
         pieces: list[bytes] = [b""] * (2 * count)
         pieces[0::2] = raws

@@ -155,7 +155,9 @@ def _load_areas(connection: psycopg.Connection[Any], name: str) -> None:
     table, columns = ("dim_area", _AREA) if name == "area" else ("area_change", _AREA_CHANGE)
     try:
         text = (settings().codelists / f"{name}.csv").read_text("utf-8-sig")
-        rows = [[row[column.name] or None for column in columns] for row in csv.DictReader(io.StringIO(text), strict=True)]
+        rows = [
+            [row[column.name] or None for column in columns] for row in csv.DictReader(io.StringIO(text), strict=True)
+        ]
         connection.execute(sql.SQL("delete from {}").format(sql.Identifier("build", table)))
         copy = sql.SQL("copy {} ({}) from stdin").format(
             sql.Identifier("build", table), sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)

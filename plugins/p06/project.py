@@ -104,7 +104,12 @@ def remove(folder: Path) -> None:
 
 def staging_model(known: Contract) -> tuple[str, str]:
     """Path below the project and text of the staging model a new source begins with."""
-    columns = ("record_key", "file_no", "line", *(column.name for column in known.columns if column.name != "updated_at"))
+    columns = (
+        "record_key",
+        "file_no",
+        "line",
+        *(column.name for column in known.columns if column.name != "updated_at"),
+    )
     text = "-- one row per accepted row of the period\nselect\n"
     text += ",\n".join(f"    {name}" for name in columns) + f"\nfrom {{{{ staged('{known.source}') }}}}\n"
     return f"models/staging/{known.sector}/stg_{known.source}.sql", text
@@ -185,7 +190,9 @@ def _fact_model(known: Contract) -> dict[str, Any]:
     tests = [
         _test(f"{mart}_has_one_row_per_record", "unique_grain", "a record stands once", columns=["record_key"]),
         _test(f"{mart}_is_complete", "complete", "what the contract requires is there", columns=required),
-        _test(f"{mart}_names_its_match_method", "one_of", "a known method", column="match_method", values=list(METHODS)),
+        _test(
+            f"{mart}_names_its_match_method", "one_of", "a known method", column="match_method", values=list(METHODS)
+        ),
         _test(
             f"{mart}_has_a_token_when_matched",
             "always_true",

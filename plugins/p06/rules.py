@@ -21,11 +21,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from p06 import codelist
-from p06.contract import Column, Contract, RowRule
+from p06.contract import ID_DIGITS, Column, Contract, RowRule
 from p06.period import Period
 
 Mask = npt.NDArray[np.bool_]
 Judge = Callable[[str], str | None]  # the reason a value is wrong
+Bytes = npt.NDArray[np.uint8]  # (n, width): one value a row
 Vouch = Callable[[Any], Mask]  # of an array of text: True where the value is surely good
 
 REQUIRED_MISSING = "required_missing"
@@ -45,7 +46,6 @@ FUTURE_DATE = "future_date"
 CROSS_FIELD = "cross_field"
 KEY_CONFLICT = "key_conflict"
 
-OLD_ID = "old_id"
 BIRTH_PLACES = "birth_place"  # the frozen list of 63 provinces
 FIRST_COUNTRY = 100  # births registered abroad; the first three digits are a country from here on
 
@@ -194,24 +194,44 @@ def _id12(as_of: date) -> tuple[Judge, Vouch]:
     def judge(text: str) -> str | None:
         if not text.isascii() or not text.isdigit():
             return LOST_LEADING_ZERO if _SCIENTIFIC.fullmatch(text) else ID_STRUCTURE
-        if len(text) != 12:
+        if len(text) != ID_DIGITS:
             return LOST_LEADING_ZERO if len(text) in (10, 11) else ID_STRUCTURE
         return None if place_known[int(text[:3])] and births[int(text[3:6])] else ID_STRUCTURE
 
-    def good(digits: npt.NDArray[np.uint8]) -> Mask:
-        head = digits[:, :6].astype(np.int16) @ np.array(_HEAD, np.int16)
-        good = np.all(digits < 10, axis=1)
-        head[~good] = 0
-        return good & place_known[head[:, 0]] & births[head[:, 1]]  # type: ignore[no-any-return]
+    def good(rows: Bytes) -> Mask:
+        high, third, birth = _PAIR[_pairs(rows, 0)], rows[:, 2] - _ZERO, _PAIR[_pairs(rows, 4)]
+        century = rows[:, 3] - _ZERO
+        fine = (high < 100) & (third < 10) & (century < 10) & (birth < 100)
+        for place in (6, 8, 10):
+            fine &= _PAIR[_pairs(rows, place)] < 100
+        head = np.where(fine, high.astype(np.int32) * 10 + third, 0)
+        year = np.where(fine, century.astype(np.int32) * 100 + birth, 0)
+        return fine & place_known[head] & births[year]  # type: ignore[no-any-return]
 
-    def vouch(values: Any) -> Mask:
-        return _on_width(values, 12, lambda rows: good(rows - _ZERO))
-
-    return judge, vouch
+    return judge, lambda values: _on_width(values, ID_DIGITS, good)
 
 
 _ZERO = np.uint8(ord("0"))
-_HEAD = [[100, 0], [10, 0], [1, 0], [0, 100], [0, 10], [0, 1]]
+_NO = 255  # of two characters that are no number
+
+
+def _pair_table(number: Callable[[int], int]) -> npt.NDArray[np.uint8]:
+    """For two characters read as a 16-bit number: what their two digits stand for, 255 when they are not digits."""
+    table = np.full(1 << 16, _NO, np.uint8)
+    for value in range(100):
+        table[int.from_bytes(b"%02d" % value, "little")] = number(value)
+    return table
+
+
+_PAIR = _pair_table(lambda value: value)
+_DAY = _pair_table(lambda value: value if 1 <= value <= 31 else _NO)
+_DAYS_OF = _pair_table(lambda month: calendar.monthrange(2001, month)[1] if 1 <= month <= 12 else 0)
+_DAYS_OF[_DAYS_OF == _NO] = 0
+
+
+def _pairs(rows: Bytes, place: int) -> npt.NDArray[np.uint16]:
+    """Characters ``place`` and ``place + 1`` of each row as one number."""
+    return np.ndarray((len(rows),), "<u2", rows.data, place, (rows.strides[0],))
 
 
 def _date(latest: date | None) -> tuple[Judge, Vouch]:
@@ -223,16 +243,13 @@ def _date(latest: date | None) -> tuple[Judge, Vouch]:
             return TYPE_DATE
         return FUTURE_DATE if latest is not None and day > latest else None
 
-    bound = 99991231 if latest is None else latest.year * 10000 + latest.month * 100 + latest.day
+    last_year = b"9999" if latest is None else b"%04d" % latest.year
 
-    def vouch(values: Any) -> Mask:
-        def good(rows: npt.NDArray[np.uint8]) -> Mask:
-            number, fine = _calendar_days(rows)
-            return fine & (number <= bound)
+    def good(rows: Bytes) -> Mask:
+        years = np.ndarray((len(rows),), ">u4", rows.data, 0, (rows.strides[0],))  # digits sort as the numbers do
+        return _ordinary_days(rows) & (years < int.from_bytes(last_year, "big"))
 
-        return _on_width(values, 10, good)
-
-    return judge, vouch
+    return judge, lambda values: _on_width(values, 10, good)
 
 
 def _day(text: str) -> date | None:
@@ -244,22 +261,13 @@ def _day(text: str) -> date | None:
         return None
 
 
-_DASH = ord("-")
-_MONTH_DAYS = np.array([[calendar.monthrange(2001 - leap, month)[1] if 1 <= month <= 12 else 0 for month in range(100)] for leap in (0, 1)])  # fmt: skip
-
-
-def _calendar_days(rows: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int32], Mask]:
-    """yyyymmdd of the first ten characters of each row, and whether they are a real day."""
-    digits = (rows - _ZERO).astype(np.int32)
-    year = digits[:, 0] * 1000 + digits[:, 1] * 100 + digits[:, 2] * 10 + digits[:, 3]
-    month = digits[:, 5] * 10 + digits[:, 6]
-    day = digits[:, 8] * 10 + digits[:, 9]
-    fine = (digits[:, [0, 1, 2, 3, 5, 6, 8, 9]] < 10).all(axis=1)
-    fine &= (rows[:, 4] == _DASH) & (rows[:, 7] == _DASH) & (year >= 1)
-    month[~fine] = 0
-    leap = ((year % 4 == 0) & (year % 100 != 0)) | (year % 400 == 0)
-    fine &= (day >= 1) & (day <= _MONTH_DAYS[leap.astype(np.intp), month])
-    return year * 10000 + month * 100 + day, fine
+def _ordinary_days(rows: Bytes) -> Mask:
+    """Whether the first ten characters are a day of the years 0100 to 9999 but no 29 February."""
+    century = _PAIR[_pairs(rows, 0)]
+    fine = (century > 0) & (century < 100) & (_PAIR[_pairs(rows, 2)] < 100)
+    fine &= (rows[:, 4] == ord("-")) & (rows[:, 7] == ord("-"))
+    fine &= _DAY[_pairs(rows, 8)] <= _DAYS_OF[_pairs(rows, 5)]
+    return fine
 
 
 def _timestamp() -> tuple[Judge, Vouch]:
@@ -269,22 +277,24 @@ def _timestamp() -> tuple[Judge, Vouch]:
         match = _TIMESTAMP.fullmatch(text)
         return None if match and _day(match[1]) and _in_offset_range(text) else TYPE_TIMESTAMP
 
-    def good(rows: npt.NDArray[np.uint8]) -> Mask:
-        _, fine = _calendar_days(rows)
-        tens, ones = rows[:, [11, 14, 17]] - _ZERO, rows[:, [12, 15, 18]] - _ZERO
-        numbers = tens * np.uint8(10) + ones
-        fine &= (rows[:, 10] == ord("T")) & (rows[:, 13] == ord(":")) & (rows[:, 16] == ord(":"))
-        fine &= (tens <= 5).all(axis=1) & (ones < 10).all(axis=1) & (numbers[:, 0] < 24)
-        fine &= (rows[:, 0] != _ZERO) & (rows[:, 0] != ord("9"))  # the ends of the calendar go to the exact rule
+    def good(rows: Bytes) -> Mask:
+        fine: Mask = _ordinary_days(rows) & (rows[:, 10] == ord("T"))
+        fine &= (_PAIR[_pairs(rows, 0)] < 99) & (_PAIR[_pairs(rows, 11)] < 24)
+        fine &= (rows[:, 13] == ord(":")) & (_PAIR[_pairs(rows, 14)] < 60)
+        fine &= (rows[:, 16] == ord(":")) & (_PAIR[_pairs(rows, 17)] < 60)
         return fine
 
-    offset = np.frombuffer(b"+07:00", np.uint8)
+    def local(rows: Bytes) -> Mask:
+        fine: Mask = good(rows) & (rows[:, 22] == ord(":"))
+        for place, pair in ((19, b"+0"), (21, b"7:"), (23, b"00")):
+            fine &= _pairs(rows, place) == int.from_bytes(pair, "little")
+        return fine
 
     def vouch(values: Any) -> Mask:
-        local = _on_width(values, 25, lambda rows: good(rows) & (rows[:, 19:] == offset).all(axis=1))
-        if local.all():
-            return local
-        return local | _on_width(values, 20, lambda rows: good(rows) & (rows[:, 19] == ord("Z")))
+        found = _on_width(values, 25, local)
+        return (
+            found if found.all() else found | _on_width(values, 20, lambda rows: good(rows) & (rows[:, 19] == ord("Z")))
+        )
 
     return judge, vouch
 
@@ -319,10 +329,13 @@ def _numeric(column: Column) -> tuple[Judge, Vouch]:
     high = np.inf if column.maximum is None else float(column.maximum)
 
     def vouch(values: Any) -> Mask:
-        shaped = _mask(pc.match_substring_regex(values, shape))
         if not whole:
             return np.zeros(len(values), np.bool_)
-        if column.minimum is None and column.maximum is None:
+        plain = _plain_numbers(values, whole, scale)
+        shaped = _mask(pc.match_substring_regex(values, shape)) if plain is None else plain
+        if column.maximum is None and (
+            column.minimum is None or (plain is not None and column.minimum == 0 and not column.minimum_exclusive)
+        ):
             return shaped
         if shaped.all():
             numbers = _floats(values)
@@ -336,6 +349,26 @@ def _numeric(column: Column) -> tuple[Judge, Vouch]:
         return shaped & inside
 
     return judge, vouch
+
+
+def _plain_numbers(values: Any, whole: int, scale: int) -> Mask | None:
+    """Which values are unsigned numbers of that shape, when all are written alike: all with a point, or none.
+
+    None when they are not, or when a character is neither digit nor point.
+    """
+    offsets = _offsets(values)
+    text = _data(values)[offsets[0] : offsets[-1]]
+    from_point = text - np.uint8(ord("."))
+    if not len(text) or int(from_point.max()) > ord("9") - ord(".") or (from_point == 1).any():  # 1: a slash
+        return None
+    starts, ends = offsets[:-1] - offsets[0], offsets[1:] - offsets[0]
+    points = np.flatnonzero(from_point == 0)
+    if not len(points):
+        lengths = ends - starts
+        return (lengths >= 1) & (lengths <= whole)  # type: ignore[no-any-return]
+    if len(points) != len(values) or (points <= starts).any() or (points >= ends - 1).any():
+        return None
+    return (points - starts <= whole) & (ends - points - 1 <= scale)  # type: ignore[no-any-return]
 
 
 def _integer(column: Column) -> Judge:
@@ -390,10 +423,6 @@ def _text(column: Column, codes: _Codes | None) -> tuple[Judge, Vouch]:
         return fits
 
     return judge, vouch
-
-
-def _digits(text: str) -> bool:
-    return text.isascii() and text.isdigit()
 
 
 def _mask(values: Any) -> Mask:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -86,6 +87,23 @@ class Chunk:
     def __len__(self) -> int:
         return len(self.starts)
 
+    def without(self, rows: Sequence[int]) -> Chunk:
+        """The chunk with these sound records declared of wrong width."""
+        keep = np.ones(len(self), np.bool_)
+        keep[rows] = False
+        wrong = [
+            Unsound(
+                int(self.lines[row]),
+                int(self.records[row]),
+                self.data[self.starts[row] : self.ends[row]],
+                (WIDTH,),
+            )
+            for row in rows
+        ]
+        unsound = tuple(sorted((*self.unsound, *wrong), key=lambda one: one.line))
+        parts = (self.starts[keep], self.ends[keep], self.lines[keep], self.records[keep])
+        return Chunk(self.data, self.offset, *parts, unsound, self.quoted)
+
     @cached_property
     def raws(self) -> list[bytes]:
         """The sound records, one bytes object each."""
@@ -134,8 +152,11 @@ class _Walked:
 class Scanner:
     """Scans one file after its header; feed it blocks in order."""
 
-    def __init__(self, dialect: Dialect, width: int, line: int = 1, offset: int = 0) -> None:
+    def __init__(self, dialect: Dialect, width: int, line: int = 1, offset: int = 0, count_fields: bool = True) -> None:
+        """``count_fields`` False leaves the width of lines without quotes to a parser that counts fields anyway, which
+        must then pass what it finds to ``Chunk.without``."""
         self._dialect = dialect
+        self._count_fields = count_fields
         self._width = width
         self._line = line
         self._record = 1
@@ -157,7 +178,7 @@ class Scanner:
             raise Refused("P06-LOAD-031", line=self._line, limit=RECORD_LIMIT)
         self._carry = data[position:]
         offset, self._offset = self._offset, self._offset + position
-        return _checked(data, offset, position, found)
+        return self._checked(data, offset, position, found)
 
     def _scan(self, data: bytes, last: bool, found: _Found) -> int:
         """Move through the block as far as records are complete; returns where the rest begins."""
@@ -211,8 +232,10 @@ class Scanner:
             troubles = _troubles(view, is_quote, inside, ends_of_lines, delimiter, quote[0], final)
             outside = ~inside
             places = np.flatnonzero(((view == delimiter) | ends_of_lines) & outside)
-        else:
+        elif self._count_fields:
             places = np.flatnonzero((view == delimiter) | ends_of_lines)
+        else:
+            places = np.flatnonzero(ends_of_lines)
         closing = np.flatnonzero(view[places] != delimiter)
         stops = places[closing]
         widths = np.diff(closing, prepend=-1)
@@ -231,18 +254,19 @@ class Scanner:
                 before = view[np.maximum(stops - 1, 0)] == CR
                 at_feed = view[np.minimum(stops, len(view) - 1)] == LF
                 ends -= before & at_feed & (stops > starts) & (stops < len(view))
-            self._take_lines(data, starts + start, ends + start, widths, found)
+            counted = widths if quoted or self._count_fields else None
+            self._take_lines(data, starts + start, ends + start, counted, found)
             found.quoted |= quoted
             return min(start + int(stops[-1]) + 1, stop), due
         return start, due
 
-    def _take_lines(self, data: bytes, starts: Ints, ends: Ints, widths: Ints, found: _Found) -> None:
+    def _take_lines(self, data: bytes, starts: Ints, ends: Ints, widths: Ints | None, found: _Found) -> None:
         found.settle()
         line, record, count = self._line, self._record, len(starts)
         numbers = np.arange(count)
-        wrong = widths != self._width
-        if self._width == 1:
-            wrong |= starts == ends
+        wrong = starts == ends  # blank lines
+        if widths is not None:
+            wrong |= widths != self._width
         if wrong.any():
             for index in np.flatnonzero(wrong).tolist():
                 raw = data[starts[index] : ends[index]]
@@ -255,6 +279,34 @@ class Scanner:
         found.records.append(record + numbers)
         self._line += count
         self._record += count
+
+    def _checked(self, data: bytes, offset: int, stop: int, found: _Found) -> Chunk:
+        """Take out the records that hold NUL bytes or bytes that are not UTF-8, and put the pieces together."""
+        starts, ends, lines, records = map(_joined, (found.starts, found.ends, found.lines, found.records))
+        flaws: dict[int, list[str]] = {}
+        if data.find(b"\0", 0, stop) >= 0:
+            for index in _holding_nul(data, stop, starts, ends):
+                flaws.setdefault(index, []).append(NUL)
+        if not _is_utf8(data, stop):
+            for index in _not_utf8(data, starts, ends):
+                flaws.setdefault(index, []).append(ENCODING)
+        unsound = [_with_flaws(one) for one in found.unsound]
+        for line in [
+            *lines[ends - starts > RECORD_LIMIT].tolist()[:1],
+            *(o.line for o in unsound if len(o.raw) > RECORD_LIMIT),
+        ]:
+            raise Refused("P06-LOAD-031", line=line, limit=RECORD_LIMIT)
+        if flaws:
+            for index, reasons in flaws.items():
+                raw = data[starts[index] : ends[index]]
+                if not self._count_fields and len(split(raw, self._dialect)) != self._width:
+                    reasons.insert(0, WIDTH)
+                unsound.append(Unsound(int(lines[index]), int(records[index]), raw, tuple(reasons)))
+            keep = np.ones(len(starts), np.bool_)
+            keep[list(flaws)] = False
+            starts, ends, lines, records = starts[keep], ends[keep], lines[keep], records[keep]
+            unsound.sort(key=lambda one: one.line)
+        return Chunk(data, offset, starts, ends, lines, records, tuple(unsound), found.quoted)
 
 
 def _has_line_end(data: bytes, start: int) -> bool:
@@ -403,33 +455,6 @@ def split(record: bytes, dialect: Dialect) -> list[bytes]:
         if after >= size:
             return fields
         position = after + 1
-
-
-def _checked(data: bytes, offset: int, stop: int, found: _Found) -> Chunk:
-    """Take out the records that hold NUL bytes or bytes that are not UTF-8, and put the pieces together."""
-    starts, ends, lines, records = map(_joined, (found.starts, found.ends, found.lines, found.records))
-    flaws: dict[int, list[str]] = {}
-    if data.find(b"\0", 0, stop) >= 0:
-        for index in _holding_nul(data, stop, starts, ends):
-            flaws.setdefault(index, []).append(NUL)
-    if not _is_utf8(data, stop):
-        for index in _not_utf8(data, starts, ends):
-            flaws.setdefault(index, []).append(ENCODING)
-    unsound = [_with_flaws(one) for one in found.unsound]
-    for line in [
-        *lines[ends - starts > RECORD_LIMIT].tolist()[:1],
-        *(o.line for o in unsound if len(o.raw) > RECORD_LIMIT),
-    ]:
-        raise Refused("P06-LOAD-031", line=line, limit=RECORD_LIMIT)
-    if flaws:
-        for index, reasons in flaws.items():
-            raw = data[starts[index] : ends[index]]
-            unsound.append(Unsound(int(lines[index]), int(records[index]), raw, tuple(reasons)))
-        keep = np.ones(len(starts), np.bool_)
-        keep[list(flaws)] = False
-        starts, ends, lines, records = starts[keep], ends[keep], lines[keep], records[keep]
-        unsound.sort(key=lambda one: one.line)
-    return Chunk(data, offset, starts, ends, lines, records, tuple(unsound), found.quoted)
 
 
 def _joined(parts: list[Ints]) -> Ints:

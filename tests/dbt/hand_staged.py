@@ -80,9 +80,7 @@ class Warehouse:
                     ),
                     list(values.values()),
                 )
-        self.accepted[source, month] = ExtractRef(
-            extract_id, source, month, leaf, 1, areas, len(rows), 0, 0, len(rows)
-        )
+        self.accepted[source, month] = ExtractRef(extract_id, source, month, leaf, 1, areas, len(rows), 0, 0, len(rows))
         self._enter(self.accepted[source, month])
 
     def build(self, period: str, publish: bool = True) -> list[FailedTest]:

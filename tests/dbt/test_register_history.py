@@ -156,7 +156,11 @@ def test_a_chain_of_a_thousand_numbers_is_one_person(warehouse: Warehouse) -> No
     warehouse.register(
         "2024-01",
         *[
-            {"citizen_id": number, "previous_citizen_id": numbers[index - 1] if index else None, "full_name": "Lê Thị Tư"}
+            {
+                "citizen_id": number,
+                "previous_citizen_id": numbers[index - 1] if index else None,
+                "full_name": "Lê Thị Tư",
+            }
             for index, number in enumerate(numbers)
         ],
     )
@@ -225,7 +229,9 @@ def test_only_what_differs_is_written(warehouse: Warehouse) -> None:
     warehouse.register("2024-02", {"citizen_id": LAN, "eid_level": "2"}, {"citizen_id": MAI})
     warehouse.build("2024-02")
     with database.connect("builder") as connection:
-        written = connection.execute("select from_state, count(*) from build.dim_citizen group by 1 order by 1").fetchall()
+        written = connection.execute(
+            "select from_state, count(*) from build.dim_citizen group by 1 order by 1"
+        ).fetchall()
         closed = connection.execute("select to_state, count(*) from build.dim_citizen group by 1 order by 1").fetchall()
     assert written == [(1, 4), (2, 2)]  # LAN's version closed at February, and her next one
     assert closed == [(2, 1), (None, 5)]
@@ -269,7 +275,9 @@ def test_a_code_sent_under_the_new_list_is_not_translated(warehouse: Warehouse) 
 
 def test_a_death_reported_late_counts_in_the_month_it_is_reported(warehouse: Warehouse) -> None:
     dead = {"status": "deceased"}
-    warehouse.register("2024-01", {"citizen_id": MAI}, {"citizen_id": LAN}, {"citizen_id": HOA, **dead, "death_date": MARCH})
+    warehouse.register(
+        "2024-01", {"citizen_id": MAI}, {"citizen_id": LAN}, {"citizen_id": HOA, **dead, "death_date": MARCH}
+    )
     warehouse.register(
         "2024-03",
         {"citizen_id": MAI, **dead, "death_date": date(2024, 1, 20)},

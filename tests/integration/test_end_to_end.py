@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.integration.warehouse import ROOT, Warehouse
-from tests.oracle import compare
+from tests.oracle.compare import compare
 
 PERIODS = ("2024-01", "2024-02", "2024-03")
 Maker = Callable[[str], Warehouse]
@@ -26,9 +26,7 @@ def country(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three months of a synthetic country of 2,000 people with the usual dirt."""
     folder = tmp_path_factory.mktemp("country")
     maker = Warehouse(folder / "home", folder / "token.key")
-    maker.must(
-        "synth", "--out", str(folder), "--citizens", "2000", "--periods", "2024-01..2024-03", "--seed", "7"
-    )
+    maker.must("synth", "--out", str(folder), "--citizens", "2000", "--periods", "2024-01..2024-03", "--seed", "7")
     return folder
 
 
@@ -253,7 +251,8 @@ def test_two_releases_at_once_do_not_meet(make: Maker, country: Path) -> None:
     warehouse.must("load")
     command = [*_python(), "release"]
     twins = [
-        subprocess.Popen(command, env=warehouse.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in "ab"
+        subprocess.Popen(command, env=warehouse.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in "ab"
     ]
     codes = sorted(twin.wait(600) for twin in twins)
     for twin in twins:

@@ -7,14 +7,31 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@cache
+def _zygote() -> subprocess.Popen[str]:
+    """One process with the heavy libraries imported, from which every command is forked."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.integration.zygote"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
 
 
 @dataclass
@@ -36,15 +53,24 @@ class Warehouse:
 
     def run(self, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
         """The command line in a process of its own."""
-        return subprocess.run(
-            [sys.executable, "-m", "p06.cli", *arguments],
-            env=self.environment | extra,
-            cwd=self.home.parent,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
+        self.home.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as scratch:
+            out, err = Path(scratch, "out"), Path(scratch, "err")
+            call = {
+                "arguments": arguments,
+                "environment": self.environment | extra,
+                "folder": str(self.home.parent),
+                "out": str(out),
+                "err": str(err),
+            }
+            zygote = _zygote()
+            assert zygote.stdin is not None and zygote.stdout is not None
+            zygote.stdin.write(json.dumps(call) + "\n")
+            zygote.stdin.flush()
+            code = int(zygote.stdout.readline())
+            return subprocess.CompletedProcess(
+                arguments, code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8")
+            )
 
     def must(self, *arguments: str, **extra: str) -> str:
         """Standard output of a command that has to end with 0."""

@@ -28,18 +28,18 @@ def stale() -> bool:
 def build() -> int:
     """Build every mart of the period beside what readers see."""
     with run.told_safely():
-        from p06 import release
+        from p06 import release as releasing
 
-        return release.build(run.period(), run.log.info)
+        return releasing.build(run.period(), run.log.info)
 
 
 @task
 def gate(build_id: int) -> int:
     """Gate 2: judge the build. A block fails this task; the last release is still served."""
     with run.told_safely():
-        from p06 import release
+        from p06 import release as releasing
 
-        release.gate(build_id)
+        releasing.gate(build_id)
         return build_id
 
 
@@ -47,6 +47,6 @@ def gate(build_id: int) -> int:
 def publish(build_id: int) -> str:
     """Point readers at the build, over all marts at once."""
     with run.told_safely():
-        from p06 import release
+        from p06 import release as releasing
 
-        return release.publish_build(build_id)
+        return releasing.publish_build(build_id)

@@ -1,0 +1,129 @@
+"""Killed anywhere, the same command finishes the work; two at once do not meet."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import psycopg
+import pytest
+
+from p06 import database, fault, ledger, load
+from p06.errors import Busy
+from tests.sender import Sender, line, visits
+
+LOAD = [sys.executable, "-m", "p06.cli", "load", "health_visit"]
+
+
+def run(**more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(LOAD, env=os.environ | more, capture_output=True, text=True, timeout=300, check=False)
+
+
+def content(sees: psycopg.Connection[Any]) -> list[Any]:
+    """Everything staged, in quarantine and accepted, but what differs between any two runs."""
+    found: list[Any] = []
+    for query in (
+        "select md5(string_agg(h::text, ',' order by h::text)), count(*) from staging.health_visit as h",
+        "select md5(string_agg(q::text, ',' order by q::text)), count(*) from quarantine.health_visit as q",
+        "select extract_id, state, received, duplicates, quarantined, staged from control.extract",
+        "select source, period, extract_id, revision_floor from control.accepted",
+        "select extract, file_no, line, reason from quality.failed_row order by 1, 2, 3, 4",
+    ):
+        found.append(sees.execute(query).fetchall())
+    return found
+
+
+def mixed() -> list[str]:
+    rows = [*visits(3000), line(visit_id="V5", sex="F"), visits(1, 9)[0], line(visit_id="X", sex="?"), "a,b"]
+    return rows
+
+
+@pytest.mark.parametrize("step", fault.LOAD)
+def test_killed_at_any_step_the_same_command_ends_as_if_undisturbed(
+    sender: Sender, sees: psycopg.Connection[Any], step: str
+) -> None:
+    sender.rows(mixed())
+    killed = run(P06_FAIL_AT=step)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    again = run()
+    assert again.returncode == 0, again.stderr
+    disturbed = content(sees)
+    assert disturbed[2][0][1:] == ("accepted", 3004, 1, 4, 2999)
+    assert disturbed[0][0][1] == 2999
+    assert disturbed[1][0][1] == 4
+    leaves = sees.execute("select count(*) from pg_class where relname ~ '__[0-9]{6}__' and relkind = 'r'").fetchone()
+    assert leaves == (2,)
+
+
+def test_every_step_of_a_load_has_its_failure_point() -> None:
+    from pathlib import Path
+
+    folder = Path(fault.__file__).parent
+    written = "".join(path.read_text() for path in folder.glob("*.py") if path.name != "fault.py")
+    assert [step for step in fault.LOAD if f'fault.point("{step}")' not in written] == []
+    with pytest.raises(KeyError):
+        fault.point("load.nowhere")
+
+
+def test_killed_in_the_middle_of_copy_nothing_is_left_and_the_next_run_finishes(
+    sender: Sender, sees: psycopg.Connection[Any]
+) -> None:
+    sender.rows(visits(120_000))
+    process = subprocess.Popen(LOAD, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    copying = "select coalesce(sum(tuples_processed), 0) from pg_stat_progress_copy"
+    while process.poll() is None and time.monotonic() < deadline:
+        [(rows,)] = sees.execute(copying).fetchall()
+        if rows > 1000:
+            break
+    process.kill()
+    process.wait()
+    assert sees.execute("select count(*) from control.extract").fetchone() == (0,)
+    assert run().returncode == 0
+    assert sees.execute("select count(*) from staging.health_visit").fetchone() == (120_000,)
+    states = [
+        state for (state,) in sees.execute("select state from control.load_attempt order by attempt_id").fetchall()
+    ]
+    assert states == ["failed", "accepted"]
+
+
+def test_a_backend_killed_mid_load_fails_loudly_and_the_next_load_finishes(
+    sender: Sender, sees: psycopg.Connection[Any]
+) -> None:
+    sender.rows(visits(120_000))
+    process = subprocess.Popen(LOAD, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    copying = "select pid from pg_stat_progress_copy where tuples_processed > 1000"
+    while process.poll() is None:
+        if rows := sees.execute(copying).fetchall():
+            sees.execute("select pg_terminate_backend(%s)", rows[0])
+            break
+    _, said = process.communicate()
+    assert process.returncode == 1
+    assert "P06-LOAD-043" in said
+    assert run().returncode == 0
+    assert sees.execute("select count(*) from staging.health_visit").fetchone() == (120_000,)
+
+
+def test_a_second_run_of_the_same_period_is_told_to_wait(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "PATIENCE", 0.3)
+    delivery = sender.rows(visits(2))
+    other = sender.rows(visits(2), period="2024-02")
+    with database.connect("loader", autocommit=True) as connection, ledger.held(connection, "health_visit", "2024-01"):
+        with pytest.raises(Busy) as busy:
+            load.stage(delivery)
+        assert (busy.value.code, busy.value.exit_code) == ("P06-LOAD-033", 6)
+        assert load.stage(other).outcome == "staged"
+    assert load.stage(delivery).outcome == "staged"
+
+
+def test_a_run_that_was_overtaken_cannot_commit(sender: Sender, sees: psycopg.Connection[Any]) -> None:
+    with database.connect("loader", autocommit=True) as connection:
+        first = ledger.begin(connection, "health_visit", load._month(sender.rows(visits(1))), "first")
+        assert ledger.is_latest(connection, first, "health_visit", load._month(load.pending()[0]))
+        ledger.begin(connection, "health_visit", load._month(load.pending()[0]), "second")
+        assert not ledger.is_latest(connection, first, "health_visit", load._month(load.pending()[0]))
+    assert sees.execute("select state from control.load_attempt order by 1").fetchall() == [("failed",), ("running",)]
