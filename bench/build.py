@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "plugins"), str(ROOT / "tests" / "dbt")]
+sys.path[:0] = [str(ROOT / "plugins"), str(ROOT)]
 
 PERSON = """
     (1090000000 + g)::bigint as citizen_id,
@@ -33,7 +33,7 @@ PERSON = """
 
 def stage(warehouse: Any, source: str, period: str, columns: dict[str, str], rows: str) -> None:
     """Make a leaf of the source from SQL expressions over ``g`` (a row number) and accept it."""
-    from hand_staged import OLD_AREAS, ExtractRef
+    from tests.dbt.hand_staged import OLD_AREAS, ExtractRef
 
     from p06 import codelist, contract, database
     from p06.period import Period
@@ -154,7 +154,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="p06-bench-"))
     folder.chmod(0o755)
     os.environ["P06_HOME"] = str(folder)
-    from hand_staged import fresh
+    from tests.dbt.hand_staged import fresh
 
     from p06 import build, database
 

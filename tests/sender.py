@@ -143,11 +143,11 @@ class Sender:
 
 
 def wipe() -> None:
-    """Forget every extract."""
+    """Forget every extract; the parents stay."""
     with superuser() as connection:
         for (table,) in connection.execute(
             "select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace"
-            " where n.nspname in ('staging', 'quarantine') and c.relkind in ('p', 'r') and not c.relispartition"
+            " where n.nspname in ('staging', 'quarantine') and c.relkind = 'r'"
         ).fetchall():
             connection.execute(f"drop table {table}")
         connection.execute(

@@ -130,15 +130,6 @@ create table control.register_state (
 );
 insert into control.register_state (state) values (0);
 
--- which register extracts each state contains: 'rows' up to its horizon, 'links' all accepted
-create table control.register_state_input (
-    state bigint not null,
-    part text not null check (part in ('rows', 'links')),
-    period date not null,
-    extract_id text not null references control.extract,
-    primary key (state, part, period)
-);
-
 create table control.pointer_event (
     event_id bigint generated always as identity primary key,
     period date not null,
@@ -171,11 +162,10 @@ create table control.access_log (
 );
 
 grant select, insert, update on control.load_attempt, control.extract, control.accepted to p06_loader;
-grant select on control.build, control.build_extract, control.register_state_input, control.register_state to p06_loader;
+grant select on control.build, control.build_extract, control.register_state to p06_loader;
 grant select on all tables in schema control to p06_builder, p06_publisher;
 grant insert, update on control.build, control.build_extract to p06_builder;
 grant insert, update, delete on control.hold to p06_builder, p06_publisher;
-grant insert, delete on control.register_state_input to p06_builder;
 grant insert, update on control.release, control.published, control.pointer_event, control.build to p06_publisher;
 grant update on control.register_state to p06_publisher;
 grant insert, update on control.backfill to p06_publisher;

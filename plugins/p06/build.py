@@ -82,6 +82,12 @@ def build(spec: BuildSpec, report: Report = lambda text: None) -> list[FailedTes
     left alone otherwise. Raises BuildFailed P06-BUILD-001 (a model), 002 (the project cannot be read), 003 (a test
     could not be run).
     """
+    run_models(spec, report)
+    return run_tests(spec, report)
+
+
+def run_models(spec: BuildSpec, report: Report = lambda text: None) -> None:
+    """The first half of a build: every model of the period, and the register's next state when it moves."""
     marts.sync()
     moves = spec.state_after != spec.state_before
     with database.connect("builder") as connection:
@@ -90,12 +96,33 @@ def build(spec: BuildSpec, report: Report = lambda text: None) -> list[FailedTes
     if moves:
         with database.connect("builder") as connection:
             _record_state(spec, connection)
+
+
+def run_tests(spec: BuildSpec, report: Report = lambda text: None) -> list[FailedTest]:
+    """The second half of a build: the data tests, each on the rows of this build alone; returns those that failed."""
+    with database.connect("builder") as connection:
+        variables = _variables(spec, connection, moves=False)
     return _failed_tests(_invoke("test", variables, report, ["--exclude", "test_type:unit"]))
 
 
 def model_hash() -> str:
     """SHA-256 over the project's SQL, macros and YAML, what the contracts generate included."""
     return project.content_hash()
+
+
+def register_is_current(
+    connection: psycopg.Connection[Any], state: int, register: Iterable[ExtractRef], horizon: Period
+) -> bool:
+    """Whether a register state was written from exactly these extracts, up to the horizon, by today's models."""
+    written = set(
+        connection.execute(
+            "select part, extract_key from vault.register_state_extract where state = %s", (state,)
+        ).fetchall()
+    )
+    code = connection.execute(
+        "select code_hash from vault.register_state_code where state = %s", (state,)
+    ).fetchone()
+    return code == (_register_code(),) and written == _inputs(register, horizon)
 
 
 def unit_tests() -> list[str]:
@@ -146,13 +173,13 @@ def _mark(ref: ExtractRef) -> dict[str, Any]:
 
 def _register_changes(spec: BuildSpec, connection: psycopg.Connection[Any]) -> dict[str, Any]:
     """Which register extracts are new to the vault, and which differ from those of the visible state."""
-    held = {key: day for key, day in connection.execute("select extract_key, period from vault.register_extract")}
+    held = dict(connection.execute("select extract_key, period from vault.register_extract").fetchall())
     before = set(
         connection.execute(
             "select part, extract_key from vault.register_state_extract where state = %s", (spec.state_before,)
         ).fetchall()
     )
-    after = _inputs(spec)
+    after = _inputs(spec.register, spec.horizon)
     periods = held | {ref.key: ref.period.first_day for ref in spec.register}
     changed = {key for _, key in before ^ after}
     code = connection.execute(
@@ -166,9 +193,9 @@ def _register_changes(spec: BuildSpec, connection: psycopg.Connection[Any]) -> d
     }
 
 
-def _inputs(spec: BuildSpec) -> set[tuple[str, int]]:
-    links = {("links", ref.key) for ref in spec.register}
-    return links | {("rows", ref.key) for ref in spec.register if ref.period <= spec.horizon}
+def _inputs(register: Iterable[ExtractRef], horizon: Period) -> set[tuple[str, int]]:
+    links = {("links", ref.key) for ref in register}
+    return links | {("rows", ref.key) for ref in register if ref.period <= horizon}
 
 
 def _crosses_reform(before: set[tuple[str, int]], after: set[tuple[str, int]], periods: dict[int, date]) -> bool:
@@ -184,20 +211,10 @@ def _record_state(spec: BuildSpec, connection: psycopg.Connection[Any]) -> None:
     """Say what the state just written was made from; rows of states above the visible one are of undone builds."""
     connection.execute("delete from vault.register_state_extract where state > %s", (spec.state_before,))
     connection.execute("delete from vault.register_state_code where state > %s", (spec.state_before,))
-    connection.execute("delete from control.register_state_input where state > %s", (spec.state_before,))
     with connection.cursor() as cursor:
         cursor.executemany(
             "insert into vault.register_state_extract (state, part, extract_key) values (%s, %s, %s)",
-            [(spec.state_after, part, key) for part, key in sorted(_inputs(spec))],
-        )
-        cursor.executemany(
-            "insert into control.register_state_input (state, part, period, extract_id) values (%s, %s, %s, %s)",
-            [
-                (spec.state_after, part, ref.period.first_day, ref.extract_id)
-                for part in ("links", "rows")
-                for ref in spec.register
-                if part == "links" or ref.period <= spec.horizon
-            ],
+            [(spec.state_after, part, key) for part, key in sorted(_inputs(spec.register, spec.horizon))],
         )
     connection.execute(
         "insert into vault.register_state_code (state, code_hash) values (%s, %s)", (spec.state_after, _register_code())

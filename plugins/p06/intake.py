@@ -119,8 +119,7 @@ class Intake:
             blocks = header.blocks()
             first = next(blocks, b"")
             blocks.close()  # type: ignore[attr-defined]
-            if header.error is None:
-                found += self._layout(reading.file, first)
+            found += [header.error] if header.error else self._layout(reading.file, first)
         return found
 
     def verify(self) -> list[P06Error]:

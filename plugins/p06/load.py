@@ -157,7 +157,7 @@ def load(source: str | None = None, period: Period | None = None, report: Report
         results.append(_load_one(delivery))
         say(f"{manifests.shown(delivery)}: {results[-1].outcome}")
     seen = {result.extract_id for result in results}
-    for one in _to_gate(source, period):
+    for one in to_gate(source, period):
         if one.extract_id not in seen:
             say(f"{one.extract_id}: at the gate")
             results.append(_load_extract(one))
@@ -182,7 +182,7 @@ def stage_pending(source: str, period: Period) -> list[str]:
             stage(delivery)
         except P06Error as error:
             failure = failure or error
-    extracts = [one.extract_id for one in _to_gate(source, period)]
+    extracts = [one.extract_id for one in to_gate(source, period)]
     if failure is not None and not extracts:
         raise failure
     return extracts
@@ -395,7 +395,7 @@ def _outranked(connection: Connection, one: Extract, outcome: str) -> str:
     return outcome
 
 
-def _to_gate(source: str | None, period: Period | None) -> list[Extract]:
+def to_gate(source: str | None, period: Period | None) -> list[Extract]:
     """Extracts waiting for the gate: staged, or blocked under suites or waivers that changed since."""
     from p06 import gate
 

@@ -182,7 +182,9 @@ def _extend_table(connection: psycopg.Connection[Any], model: Model) -> None:
     table = sql.Identifier(_schema(model.name), model.name)
     present = _columns(connection, _schema(model.name), model.name)
     if not present:
-        columns = [sql.SQL("{} {}").format(sql.Identifier(c.name), sql.SQL(c.type)) for c in model.columns]
+        columns: list[sql.Composable] = [
+            sql.SQL("{} {}").format(sql.Identifier(c.name), sql.SQL(c.type)) for c in model.columns
+        ]
         if _is_month(model.name):
             columns = [sql.SQL("build_id bigint not null"), *columns, sql.SQL("constraint month not null period")]
         elif model.name in SYSTEM_VERSIONED:

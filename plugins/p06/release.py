@@ -17,7 +17,7 @@ from p06 import database, fault, publish
 from p06.build import BuildSpec
 from p06.errors import Busy, GateBlocked, NotReady, P06Error
 from p06.period import Period
-from p06.plan import Inputs, Ledger, plan
+from p06.plan import Ledger, plan
 
 _LOCK = 0x503038
 Report = Callable[[str], None]
@@ -219,7 +219,7 @@ def _start(connection: psycopg.Connection[Any], period: Period) -> BuildSpec:
         pointer = connection.execute("select state from control.register_state").fetchone()
         assert pointer is not None
         before = pointer[0]
-        after = before if _register_unchanged(connection, before, inputs, horizon) else before + 1
+        after = before if dbt.register_is_current(connection, before, inputs.register, horizon) else before + 1
         row = connection.execute(
             "insert into control.build (period, fingerprint, inputs, model_hash, register_state_before,"
             " register_state_after, host, pid) values (%s, %s, %s, %s, %s, %s, %s, %s) returning build_id",
@@ -246,19 +246,6 @@ def _start(connection: psycopg.Connection[Any], period: Period) -> BuildSpec:
         state_before=before,
         state_after=after,
     )
-
-
-def _register_unchanged(connection: psycopg.Connection[Any], state: int, inputs: Inputs, horizon: Period) -> bool:
-    """Whether the visible register state already holds exactly these extracts up to the horizon."""
-    held = {
-        (part, Period.of(first_day), extract_id)
-        for part, first_day, extract_id in connection.execute(
-            "select part, period, extract_id from control.register_state_input where state = %s", (state,)
-        ).fetchall()
-    }
-    wanted = {("links", ref.period, ref.extract_id) for ref in inputs.register}
-    wanted |= {("rows", ref.period, ref.extract_id) for ref in inputs.register if ref.period <= horizon}
-    return held == wanted
 
 
 def _finish(connection: psycopg.Connection[Any], build_id: int, state: str, gate_key: str | None = None) -> None:

@@ -44,7 +44,7 @@ def _waiting(report: Report) -> set[tuple[str, Period]]:
     from p06 import load
 
     known = contract.load_all()
-    found = {(extract.source, extract.period) for extract in load._to_gate(None, None)}
+    found = {(extract.source, extract.period) for extract in load.to_gate(None, None)}
     for delivery in load.pending():
         try:
             period = Period.parse(delivery.period)

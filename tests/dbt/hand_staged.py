@@ -83,7 +83,7 @@ class Warehouse:
         self.accepted[source, month] = ExtractRef(extract_id, source, month, leaf, 1, areas, len(rows), 0, 0, len(rows))
         self._enter(self.accepted[source, month])
 
-    def build(self, period: str, publish: bool = True) -> list[FailedTest]:
+    def build(self, period: str, publish: bool = True, test: bool = True) -> list[FailedTest]:
         """Build the month from what is accepted, and point readers at it as a release does."""
         month = Period.parse(period)
         register = tuple(ref for (source, _), ref in sorted(self.accepted.items()) if source == "population_register")
@@ -93,19 +93,14 @@ class Warehouse:
             if at == month and source != "population_register"
         }
         horizon = max(month, self.newest or month)
-        with database.connect("publisher") as connection:
+        with database.connect("builder") as connection:
             before = connection.execute("select state from control.register_state").fetchone()[0]  # type: ignore[index]
-            held = set(
-                connection.execute(
-                    "select part, extract_id from control.register_state_input where state = %s", (before,)
-                ).fetchall()
-            )
-        wanted = {("links", ref.extract_id) for ref in register}
-        wanted |= {("rows", ref.extract_id) for ref in register if ref.period <= horizon}
-        after = before if held == wanted else before + 1
+            current = build.register_is_current(connection, before, register, horizon)
+        after = before if current else before + 1
         self.builds += 1
         spec = BuildSpec(self.builds, month, extracts, register, horizon, before, after)
-        failed = build.build(spec)
+        build.run_models(spec)
+        failed = build.run_tests(spec) if test else []
         if publish:
             self.newest = horizon
             self._publish(spec)
@@ -166,7 +161,7 @@ def fresh() -> Warehouse:
         connection.execute("set role p06_owner")
         connection.execute(
             "truncate control.extract, control.accepted, control.build, control.build_extract, control.release,"
-            " control.published, control.register_state_input, control.pointer_event, control.hold, vault.citizen_token,"
+            " control.published, control.pointer_event, control.hold, vault.citizen_token,"
             " vault.register_extract, vault.register_state_extract, vault.register_state_code, build.indicator_edition"
             " cascade"
         )

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
 import pytest
 import yaml
-from hand_staged import Row, Warehouse, fresh
 
 from p06 import build, contract, database, marts, project
 from p06.build import BuildFailed, BuildSpec
 from p06.period import Period
 from p06.settings import settings
+from tests.dbt.hand_staged import Row, Warehouse, fresh
 
 AN, BE = 1190000001, 1190000002
 CANARY = "Nguyễn Thị Chim Yến"
@@ -34,13 +33,12 @@ PARTICIPATION: Row = PERSON | {
 
 
 @pytest.fixture
-def edited(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+def edited(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A copy of the dbt project that a test may change."""
     copy = tmp_path / "dbt_project"
     shutil.copytree(settings().dbt_project, copy)
     monkeypatch.setenv("P06_DBT_PROJECT", str(copy))
-    yield copy
-    monkeypatch.undo()
+    return copy
 
 
 def replace(path: Path, old: str, new: str) -> None:

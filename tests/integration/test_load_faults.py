@@ -38,8 +38,7 @@ def content(sees: psycopg.Connection[Any]) -> list[Any]:
 
 
 def mixed() -> list[str]:
-    rows = [*visits(3000), line(visit_id="V5", sex="F"), visits(1, 9)[0], line(visit_id="X", sex="?"), "a,b"]
-    return rows
+    return [*visits(3000), line(visit_id="V5", sex="F"), visits(1, 9)[0], line(visit_id="X", sex="?"), "a,b"]
 
 
 @pytest.mark.parametrize("step", fault.LOAD)

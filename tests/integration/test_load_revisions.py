@@ -197,7 +197,11 @@ def test_orphaned_leaves_are_dropped_and_no_others(sender: Sender, sees: psycopg
     assert len(shown(sees)) == 3
 
 
-def test_parents_follow_the_contracts_and_cost_nothing_when_they_fit(sender: Sender) -> None:
+def test_parents_follow_the_contracts_and_cost_nothing_when_they_fit(
+    sender: Sender, sees: psycopg.Connection[Any]
+) -> None:
+    for source in contract.load_all():
+        sees.execute(f"drop table if exists staging.{source}, quarantine.{source}")
     with database.connect("loader", autocommit=True) as connection:
         changed = staging.sync(connection)
         assert len(changed) == 2 * len(contract.load_all())

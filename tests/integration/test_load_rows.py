@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -86,9 +85,8 @@ VALUES = [
     ("citizen_id", "001399000123", "id_structure"),
     ("citizen_id", "00108900012a", "id_structure"),
     ("citizen_id", "٠٠١٠٨٩٠٠٠١٢٣", "id_structure"),
-    ("citizen_id", "0010890001234", "wrong_length"),
-    ("old_id", "12345678", "lost_leading_zero"),
-    ("old_id", "1.2E+8", "lost_leading_zero"),
+    ("citizen_id", "0010890001234", "id_structure"),
+    ("old_id", "12345678", "wrong_length"),
     ("old_id", "12345678a", "pattern"),
 ]
 
@@ -145,7 +143,7 @@ def test_a_broken_line_is_cut_out_alone(
     staged, quarantined = rows_of(sees, sender.rows([*visits(2), bad, *visits(2, 3)], rows=[5]))
     assert staged == [(1, 2), (1, 3), (1, 5), (1, 6)]
     assert quarantined == {(1, 4): reasons}
-    [(raw,)] = sees.execute("select raw from quarantine.health_visit__202401__%s" % _tail(sees)).fetchall()
+    [(raw,)] = sees.execute(f"select raw from quarantine.health_visit__202401__{_tail(sees)}").fetchall()
     assert raw == bad.encode()
 
 
@@ -319,9 +317,9 @@ def test_a_block_boundary_changes_nothing(
     sender: Sender, sees: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = _mixed()
-    whole = rows_of(sees, sender.rows(lines, rows=[_records(lines)]))
+    whole = rows_of(sees, sender.rows(lines, rows=[len(lines)]))
     monkeypatch.setattr("p06.reading.BLOCK", 4096)
-    small = sender.rows(lines, rows=[_records(lines)], name="again", revision=2)
+    small = sender.rows(lines, rows=[len(lines)], name="again", revision=2)
     done = load.stage(small)
     leaf = _leaf(sees, done.extract_id)
     assert sees.execute(f"select file_no, line from staging.{leaf} order by 1, 2").fetchall() == whole[0]
@@ -336,9 +334,5 @@ def _mixed() -> list[str]:
     for place in range(3, 400, 31):
         lines[place] = lines[place].replace("Nguyễn", '"Nguyễn')
     for place in range(5, 400, 37):
-        lines[place] += ",x"
+        lines[place] += "" if "\n" in lines[place] else ",x"
     return lines
-
-
-def _records(lines: Sequence[str]) -> int:
-    return len(lines)
