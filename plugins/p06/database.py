@@ -260,11 +260,9 @@ def _create_roles(connection: psycopg.Connection[Any]) -> None:
             connection.execute(sql.SQL("create role {} login").format(name))
         if role in missing:
             connection.execute(sql.SQL("alter role {} password {}").format(name, sql.Literal(missing[role])))
-    for name in {f"p06_{role}" for role in ("owner", *ROLES)} - present:
+    for made in {f"p06_{role}" for role in ("owner", *ROLES)} - present:
         # who creates a role may not act for it by that alone, unless superuser
-        connection.execute(
-            sql.SQL("grant {} to current_user with inherit true, set true").format(sql.Identifier(name))
-        )
+        connection.execute(sql.SQL("grant {} to current_user with inherit true, set true").format(sql.Identifier(made)))
     if missing:
         write_secret(settings().home / "secrets" / "database.json", json.dumps(known | missing).encode())
 
