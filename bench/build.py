@@ -106,7 +106,7 @@ SOURCES: dict[str, dict[str, str]] = {
 
 def stage_month(warehouse: Any, number: int, citizens: int) -> str:
     """A register month (everyone first, then 2 %), and a row of each sector source for two citizens in five."""
-    period = f"2024-{number:02d}"
+    period = f"{2024 + (number - 1) // 12}-{(number - 1) % 12 + 1:02d}"
     everyone = f"generate_series(1, {citizens})"
     rows = everyone if number == 1 else f"generate_series({number}, {citizens}, 50)"
     register = {
@@ -124,7 +124,7 @@ def by_hand(folder: Path) -> list[str]:
     """The statements of dbt's last run, in the order they depend on each other."""
     from p06 import build
 
-    manifest = next(iter(build._kept.values()))
+    manifest = build._kept[folder][1]
     done: list[str] = []
     order: list[str] = []
 
@@ -144,42 +144,57 @@ def by_hand(folder: Path) -> list[str]:
     return order
 
 
+def settle(home: Path) -> None:
+    """Make this home the current one."""
+    from p06.settings import settings
+
+    home.mkdir(exist_ok=True)
+    os.environ["P06_HOME"] = str(home)
+    settings.cache_clear()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--citizens", type=int, default=300_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--months", type=int, default=12)
+    parser.add_argument("--months", type=int, nargs="+", default=[3, 12], help="loaded months to compare")
     parser.add_argument("--models", action="store_true", help="print what each model costs")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="p06-bench-"))
     folder.chmod(0o755)
-    os.environ["P06_HOME"] = str(folder)
     from tests.dbt.hand_staged import fresh
 
-    from p06 import build, database
+    from p06 import database
 
+    homes = {months: folder / f"{months}-months" for months in options.months}
     try:
-        warehouse = fresh()
-        costs: dict[int, float] = {}
-        for number in range(1, options.months + 1):
-            period = stage_month(warehouse, number, options.citizens)
-            started = time.perf_counter()
-            failed = warehouse.build(period)
-            costs[number] = time.perf_counter() - started
-            print(
-                f"month {number:2d} built and tested in {costs[number]:6.1f} s, failing tests: {len(failed)}",
-                flush=True,
-            )
-        if options.months >= 12:
-            three, twelve = (
-                statistics.median(costs[n] for n in (2, 3, 4)),
-                statistics.median(costs[n] for n in (10, 11, 12)),
-            )
-            print(f"one more month at 12 loaded months ÷ at 3: {twelve / three:.2f} (limit 1.2)")
-        compare(warehouse, period, folder / "dbt", options)
+        warehouses, following = {}, {}
+        for months, home in homes.items():
+            settle(home)
+            warehouse = warehouses[months] = fresh()
+            for number in range(1, months + 1):
+                warehouse.build(stage_month(warehouse, number, options.citizens), test=False)
+            following[months] = stage_month(warehouse, months + 1, options.citizens)
+            print(f"{months} months of {options.citizens} citizens loaded", flush=True)
+        costs: dict[int, list[float]] = {months: [] for months in homes}
+        for _ in range(options.rounds):
+            for months, home in homes.items():
+                settle(home)
+                started = time.perf_counter()
+                warehouses[months].build(following[months], publish=False)
+                costs[months].append(time.perf_counter() - started)
+        medians = {months: statistics.median(values) for months, values in costs.items()}
+        for months, seconds in medians.items():
+            print(f"one more month after {months}, built and tested: {seconds:.1f} s")
+        first, last = min(medians), max(medians)
+        if last > first:
+            print(f"at {last} loaded months ÷ at {first}: {medians[last] / medians[first]:.2f} (limit 1.2)", flush=True)
+        settle(homes[first])
+        compare(warehouses[first], f"2024-{first:02d}", homes[first] / "dbt", options)
     finally:
-        build._kept.clear()
-        database.stop()
+        for home in homes.values():
+            settle(home)
+            database.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 

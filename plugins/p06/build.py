@@ -119,9 +119,7 @@ def register_is_current(
             "select part, extract_key from vault.register_state_extract where state = %s", (state,)
         ).fetchall()
     )
-    code = connection.execute(
-        "select code_hash from vault.register_state_code where state = %s", (state,)
-    ).fetchone()
+    code = connection.execute("select code_hash from vault.register_state_code where state = %s", (state,)).fetchone()
     return code == (_register_code(),) and written == _inputs(register, horizon)
 
 
@@ -246,7 +244,7 @@ def _editions(content: str) -> tuple[date, ...]:
 
 # dbt in this process: parsed once, the manifest kept; what differs between builds are the variables.
 
-_kept: dict[str, Any] = {}
+_kept: dict[Path, tuple[str, Any]] = {}
 
 
 def _invoke(
@@ -276,16 +274,15 @@ def _manifest(folder: Path) -> Any:
     """The parsed project; parsed again when its content changed. Nodes forget what an earlier run compiled."""
     from dbt.cli.main import dbtRunner
 
-    content = f"{folder}|{project.content_hash()}"
-    if content not in _kept:
+    content = project.content_hash()
+    if folder not in _kept or _kept[folder][0] != content:
         project.render(folder)
         shutil.rmtree(folder / "target" / "run", ignore_errors=True)
         outcome = dbtRunner().invoke(["parse", *_flags(folder)])
         if not outcome.success:
             raise BuildFailed("P06-BUILD-002", reason=_reason(str(outcome.exception or ""))) from None
-        _kept.clear()
-        _kept[content] = outcome.result
-    manifest = _kept[content]
+        _kept[folder] = (content, outcome.result)
+    manifest = _kept[folder][1]
     for node in manifest.nodes.values():
         if hasattr(node, "extra_ctes"):
             node.compiled, node.compiled_code, node.extra_ctes_injected, node.extra_ctes = False, None, False, []

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,13 +15,16 @@ import pytest
 
 from p06 import database, fault, ledger, load
 from p06.errors import Busy
+from tests.integration.warehouse import Warehouse
 from tests.sender import Sender, line, visits
 
 LOAD = [sys.executable, "-m", "p06.cli", "load", "health_visit"]
 
 
 def run(**more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(LOAD, env=os.environ | more, capture_output=True, text=True, timeout=300, check=False)
+    home = Path(os.environ["P06_HOME"])
+    place = {"P06_LANDING": os.environ["P06_LANDING"]}
+    return Warehouse(home, home / "secrets" / "token.key", place).run("load", "health_visit", **more)
 
 
 def content(sees: psycopg.Connection[Any]) -> list[Any]:
@@ -59,8 +63,6 @@ def test_killed_at_any_step_the_same_command_ends_as_if_undisturbed(
 
 
 def test_every_step_of_a_load_has_its_failure_point() -> None:
-    from pathlib import Path
-
     folder = Path(fault.__file__).parent
     written = "".join(path.read_text() for path in folder.glob("*.py") if path.name != "fault.py")
     assert [step for step in fault.LOAD if f'fault.point("{step}")' not in written] == []

@@ -1,0 +1,101 @@
+"""Manifests: what is part of a delivery's identity, and what may stand in a message."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.sender import Sender, visits
+
+from p06 import manifest
+from p06.errors import Refused, messages
+from p06.landing import Delivery
+from p06.manifest import Manifest
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Sender:
+    return Sender(tmp_path)
+
+
+def read(delivery: Delivery) -> Manifest:
+    return manifest.read(delivery)[1]
+
+
+def test_the_content_hash_ignores_folder_names_order_and_revision(desk: Sender) -> None:
+    files = ["\n".join(visits(2)), "\n".join(visits(3))]
+    first = read(desk.send(files, name="a"))
+    second = read(desk.send(files[::-1], name="b", revision=7, produced_at="2024-03-01T00:00:00Z"))
+    assert first.content_hash == second.content_hash
+    assert first.extract_id == f"health_visit-202401-r1-{first.content_hash[:12]}"
+    assert second.extract_id == f"health_visit-202401-r7-{first.content_hash[:12]}"
+
+
+@pytest.mark.parametrize(
+    "stated", [{"admin_code_version": "2025-07-01"}, {"format": {"delimiter": ";"}}, {"format": {"header": False}}]
+)
+def test_the_content_hash_covers_what_changes_the_meaning(desk: Sender, stated: dict[str, Any]) -> None:
+    files = ["\n".join(visits(2))]
+    assert read(desk.send(files, name="a")).content_hash != read(desk.send(files, name="b", **stated)).content_hash
+
+
+def test_the_period_is_part_of_the_content(desk: Sender) -> None:
+    files = ["\n".join(visits(2))]
+    other = desk.send(files, name="a", period="2024-02")
+    assert read(desk.send(files, name="a")).content_hash != read(other).content_hash
+
+
+@pytest.mark.parametrize("name", ["../x.csv", "/x.csv", "a/b.csv", "a\\b.csv", "..", ".x", "", "x\n.csv", 7, None])
+def test_unsafe_file_names_are_refused_and_not_repeated(desk: Sender, name: Any) -> None:
+    delivery = desk.send(["\n".join(visits(2))], change=lambda m: m["files"][0].update(name=name))
+    with pytest.raises(Refused) as refused:
+        manifest.read(delivery)
+    assert "P06-LOAD-011" in [one.code for one in refused.value.mismatches]
+    assert not any(isinstance(name, str) and len(name) > 2 and name in str(one) for one in refused.value.mismatches)
+
+
+def test_names_of_files_with_spaces_and_letters_of_any_language_will_do(desk: Sender) -> None:
+    delivery = desk.send(["\n".join(visits(2))], change=lambda m: m["files"][0].update(name="tháng 1.csv"))
+    (delivery.folder / "part-0001.csv").rename(delivery.folder / "tháng 1.csv")
+    assert read(delivery).files[0].name == "tháng 1.csv"
+
+
+def test_what_could_be_a_number_of_a_person_is_hidden_in_messages(desk: Sender) -> None:
+    delivery = desk.send(["x"], name="001089000123")
+    assert manifest.shown(delivery) == "health_visit/2024-01/…"
+
+
+def test_a_changed_byte_count_makes_a_new_state(desk: Sender) -> None:
+    delivery = desk.send(["\n".join(visits(2))])
+    fresh = Delivery(delivery.source, delivery.period, delivery.name, delivery.folder)
+    assert delivery.state == fresh.state
+    (delivery.folder / "part-0001.csv").write_text("longer or shorter")
+    assert Delivery(delivery.source, delivery.period, delivery.name, delivery.folder).state != fresh.state
+
+
+def test_every_code_and_reason_is_explained_in_both_languages() -> None:
+    found = messages()
+    codes = [code for code in found if code.startswith("P06-LOAD-")]
+    reasons = {
+        value
+        for name, value in vars(__import__("p06.rules").rules).items()
+        if name.isupper() and isinstance(value, str)
+    }
+    assert len(codes) > 35
+    for code in [*codes, *(reasons - {"birth_place"})]:
+        assert all(found[code][language] for language in ("en", "vi", "next_en", "next_vi")), code
+
+
+def test_a_manifest_may_leave_out_what_has_a_default(desk: Sender) -> None:
+    def bare(document: dict[str, Any]) -> None:
+        document["format"] = {"kind": "csv", "encoding": "utf-8"}
+
+    delivery = desk.send(["\n".join(visits(2))], change=bare)
+    form = read(delivery).format
+    assert (form.compression, form.dialect.delimiter, form.dialect.quote, form.header) == ("none", b",", b'"', True)
+    assert json.loads((delivery.folder / "manifest.json").read_bytes())["format"] == {
+        "kind": "csv",
+        "encoding": "utf-8",
+    }
