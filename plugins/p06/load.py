@@ -192,7 +192,7 @@ def gate_many(extract_ids: Sequence[str]) -> list[str]:
     """Gate 1 for each; returns those that passed. Raises GateBlocked P06-LOAD-036 when none did."""
     passed = [one for one in extract_ids if gate_extract(one) != BLOCKED]
     if extract_ids and not passed:
-        raise GateBlocked("P06-LOAD-036", extract=extract_ids[-1])
+        raise _blocked(extract_ids[-1])
     return passed
 
 
@@ -429,10 +429,16 @@ def _decide(delivery: Delivery, extract_id: str, figures: dict[str, Any]) -> Loa
     """Gate and accept a staged extract."""
     try:
         if gate_extract(extract_id) == BLOCKED:
-            return _result(delivery, BLOCKED, error=GateBlocked("P06-LOAD-036", extract=extract_id), **figures)
+            return _result(delivery, BLOCKED, error=_blocked(extract_id), **figures)
         return _result(delivery, accept(extract_id), **figures)
     except Exception as error:
         return _failed(delivery, error, **figures)
+
+
+def _blocked(extract_id: str) -> GateBlocked:
+    with database.connect("loader", autocommit=True) as connection:
+        checks = ledger.blocking_checks(connection, extract_id)
+    return GateBlocked("P06-LOAD-036", extract=extract_id, checks=" ".join(checks) or None)
 
 
 def _failed(delivery: Delivery, error: Exception, **figures: Any) -> LoadResult:

@@ -215,7 +215,7 @@ def plan(connection: psycopg.Connection[Any], ledger: Ledger | None = None) -> l
         reasons = ("never released",) if released is None else tuple(_differences(released[2], inputs.content))
         missing = ledger.missing(period)
         hold = holds.get(period)
-        if hold is not None and hold[1] == inputs.fingerprint and hold[2] == gate_key:
+        if hold is not None and hold[1] == inputs.fingerprint and (hold[0] == "rollback" or hold[2] == gate_key):
             entries.append(Entry(period, "held", (_HELD[hold[0]], *reasons)))
         elif missing:
             entries.append(Entry(period, "not ready", reasons, missing))

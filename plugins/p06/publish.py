@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 
@@ -37,7 +37,7 @@ class Rollback:
     period: Period
     from_release: str
     to_release: str
-    register_moved: bool
+    register: Literal["untouched", "moved", "stayed"]
 
 
 def publish(connection: psycopg.Connection[Any], build_id: int, who: str, why: str | None = None) -> str:
@@ -140,7 +140,8 @@ def rollback(
         _event(connection, period, "rollback", current.release_id, target.release_id, who, why)
         hold(connection, period, "rollback", Ledger(connection).inputs(period).fingerprint, gate_key, None, who, why)
         fault.point("rollback.written")
-    return Rollback(period, current.release_id, target.release_id, moves)
+    register: Literal["untouched", "moved", "stayed"] = "untouched" if after == before else "stayed"
+    return Rollback(period, current.release_id, target.release_id, "moved" if moves else register)
 
 
 def hold(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import socket
 from collections.abc import Iterable
 from typing import Any
 
@@ -28,6 +29,7 @@ Connection = psycopg.Connection[Any]
 SCHEMAS = ("staging", "quarantine")
 LEAF = re.compile(r".*__[0-9]{6}__[0-9a-f]{8}")
 _NAME_LIMIT = 63
+_STATISTICS = 30  # a sample of 9,000 rows is enough to plan joins by, and three times quicker than the usual
 _WRITE = 1 << 20  # bytes handed to the server at once
 _NUMBERS_AT_ONCE = 50_000
 _BEFORE = (("period", "date"), ("extract_id", "text"), ("file_no", "smallint"), ("line", "bigint"))
@@ -136,6 +138,7 @@ def copy(
     connection: Connection, contract: Contract, leaf: str, batches: Iterable[Batch], dialect: tuple[str, str]
 ) -> int:
     """Send the rows; returns how many the server took. The leaf must be created in the same transaction."""
+    _widen(connection)
     table = sql.Identifier("staging", leaf)
     tail = ["line", "record_key"] if has_record_key(contract) else ["line"]
     pending = iter(batches)
@@ -165,6 +168,15 @@ def copy(
     return rows
 
 
+def _widen(connection: Connection) -> None:
+    """Let the system hold more of what was sent, so that the server never waits for Python to take its turn."""
+    link = socket.socket(fileno=connection.fileno())
+    try:
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * _WRITE)
+    finally:
+        link.detach()
+
+
 def remove(connection: Connection, leaf: str, places: Iterable[tuple[int, int]]) -> int:
     """Take rows out again by (file number, line); returns how many were there."""
     connection.execute("create temporary table removed (file_no smallint, line bigint) on commit drop")
@@ -189,7 +201,9 @@ def finish(connection: Connection, contract: Contract, leaf: str, manifest: Mani
         for column in numbers:
             partial = sql.SQL("" if column.required else " where {} is not null").format(sql.Identifier(column.name))
             connection.execute(sql.SQL("create index on {} ({}){}").format(table, sql.Identifier(column.name), partial))
+    connection.execute(f"set local default_statistics_target = {_STATISTICS}")
     connection.execute(sql.SQL("analyze {}").format(table))
+    connection.execute("set local default_statistics_target to default")
 
 
 def constants(connection: Connection, table: sql.Identifier, manifest: Manifest) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Literal, cast, get_args
 
 import yaml
 
+from p06 import contract
 from p06.errors import P06Error
 from p06.period import Period, months
 from p06.settings import settings
@@ -140,8 +141,9 @@ def load_mart(mart: str) -> Suite:
 
 
 def marts() -> tuple[str, ...]:
-    """The marts that have a suite, sorted."""
-    return tuple(sorted(path.stem for path in (settings().expectations / "marts").glob("*.yaml")))
+    """The marts that have a suite, sorted: those with a file, and the fact mart of every contract."""
+    written = {path.stem for path in (settings().expectations / "marts").glob("*.yaml")}
+    return tuple(sorted(written | _facts().keys()))
 
 
 def waivers() -> tuple[Waiver, ...]:
@@ -216,28 +218,43 @@ def _read(path: Path, code: str) -> Any:
 def _load(kind: Kind, name: str) -> Suite:
     folder = settings().expectations
     path = folder / f"{kind}s" / f"{name}.yaml"
+    if kind == "mart" and not path.exists() and name in _facts():
+        return _built(kind, name, _plain_fact(_facts()[name]), path.name)
     if not _NAME.fullmatch(name) or not path.exists():
         where: dict[str, Any] = {str(kind): name if _NAME.fullmatch(name) else None}
         raise SuiteError("P06-GATE-001", **where)
-    stated = _mapping(_read(path, "P06-GATE-002"), path.name)
-    _only(stated, {kind, "owner", "of_source", "include", "change", "checks"}, path.name)
+    return _built(kind, name, _mapping(_read(path, "P06-GATE-002"), path.name), path.name)
+
+
+def _facts() -> dict[str, contract.Contract]:
+    return {known.mart: known for known in contract.load_all().values() if known.mart}
+
+
+def _plain_fact(promised: contract.Contract) -> dict[str, Any]:
+    """The suite of a fact mart nobody wrote one for: what holds for every fact."""
+    return {"mart": promised.mart, "of_source": promised.source, "owner": promised.owner, "include": ["fact"]}
+
+
+def _built(kind: Kind, name: str, stated: dict[str, Any], file: str) -> Suite:
+    folder = settings().expectations
+    _only(stated, {kind, "owner", "of_source", "include", "change", "checks"}, file)
     if stated.get(kind) != name or not isinstance(stated.get("owner"), str):
-        raise SuiteError("P06-GATE-002", file=path.name, field=kind if stated.get(kind) != name else "owner")
+        raise SuiteError("P06-GATE-002", file=file, field=kind if stated.get(kind) != name else "owner")
     raw: dict[str, dict[str, Any]] = {}
     for part in stated.get("include") or []:
         if not isinstance(part, str) or not _NAME.fullmatch(part) or not (folder / "shared" / f"{part}.yaml").exists():
-            raise SuiteError("P06-GATE-002", file=path.name, field="include")
+            raise SuiteError("P06-GATE-002", file=file, field="include")
         shared = _mapping(_read(folder / "shared" / f"{part}.yaml", "P06-GATE-002"), f"{part}.yaml")
         _only(shared, {"checks"}, f"{part}.yaml")
         _gather(raw, shared.get("checks"), f"{part}.yaml")
-    _gather(raw, stated.get("checks") or [], path.name)
-    for check, changes in _mapping(stated.get("change") or {}, path.name).items():
+    _gather(raw, stated.get("checks") or [], file)
+    for check, changes in _mapping(stated.get("change") or {}, file).items():
         if check not in raw:
-            raise SuiteError("P06-GATE-002", file=path.name, field="change", check=check)
-        raw[check] = raw[check] | _mapping(changes, path.name, check)
+            raise SuiteError("P06-GATE-002", file=file, field="change", check=check)
+        raw[check] = raw[check] | _mapping(changes, file, check)
     if not raw:
-        raise SuiteError("P06-GATE-002", file=path.name, field="checks")
-    checks = tuple(_check(kind, entry, path.name, str(stated["owner"])) for entry in raw.values())
+        raise SuiteError("P06-GATE-002", file=file, field="checks")
+    checks = tuple(_check(kind, entry, file, str(stated["owner"])) for entry in raw.values())
     return Suite(kind, name, checks, stated.get("of_source"))
 
 

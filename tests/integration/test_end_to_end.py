@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import re
 import shutil
 import subprocess
@@ -14,6 +13,8 @@ import psycopg
 import pytest
 import yaml
 
+from p06.period import Period
+from p06.synth import correction
 from tests.integration.warehouse import ROOT, Warehouse
 from tests.oracle.compare import compare
 
@@ -221,28 +222,8 @@ def test_no_citizen_number_leaves_its_place(undisturbed: Warehouse) -> None:
 
 
 def _correct(warehouse: Warehouse, country: Path, source: str, period: str) -> None:
-    """Deliver revision 2 of a source: the first revision without its last hundred lines."""
-    original = next((country / "landing" / source / period).iterdir())
-    draft = country / "corrections" / f"{source}-{period}"
-    if not draft.exists():
-        draft.mkdir(parents=True)
-        manifest = json.loads((original / "manifest.json").read_bytes())
-        entry = manifest["files"][0]
-        packed = entry["name"].endswith(".gz")
-        content = (original / entry["name"]).read_bytes()
-        lines = (gzip.decompress(content) if packed else content).splitlines(keepends=True)
-        body = b"".join(lines[:-100])
-        entry["rows"] -= 100
-        data = gzip.compress(body, mtime=0) if packed else body
-        import hashlib
-
-        entry["bytes"], entry["sha256"] = len(data), hashlib.sha256(data).hexdigest()
-        manifest["revision"] = 2
-        for other in manifest["files"]:
-            shutil.copyfile(original / other["name"], draft / other["name"])
-        (draft / entry["name"]).write_bytes(data)
-        (draft / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    warehouse.drop(draft, source, period, "rev-2")
+    """Deliver revision 2 of a source: some rows left out, some restated, some damaged ones mended."""
+    correction(country, source, Period.parse(period), 2, into=warehouse.landing)
 
 
 def test_two_releases_at_once_do_not_meet(make: Maker, country: Path) -> None:
