@@ -186,15 +186,18 @@ def test_a_contract_that_changed_lets_a_refused_delivery_be_read_again(
     assert outcomes() == ["refused"]
 
 
-def test_orphaned_leaves_are_dropped_and_no_others(sender: Sender, sees: psycopg.Connection[Any]) -> None:
+def test_leaves_nobody_needs_are_dropped_and_no_others(sender: Sender, sees: psycopg.Connection[Any]) -> None:
     sender.rows(visits(2))
     sender.rows(visits(3), name="b", revision=2)
     assert outcomes() == ["accepted", "accepted"]
+    [(old,)] = sees.execute("select staging_table from control.extract where state = 'superseded'").fetchall()
     with database.connect("loader", autocommit=True) as connection:
         connection.execute("create table staging.health_visit__202401__00000000 (n int)")
-        assert staging.drop_orphans(connection) == ["staging.health_visit__202401__00000000"]
+        unneeded = ["staging.health_visit__202401__00000000", f"staging.{old}"]
+        assert sorted(staging.drop_orphans(connection)) == sorted(unneeded)
         assert staging.drop_orphans(connection) == []
     assert len(shown(sees)) == 3
+    assert sees.execute(f"select count(*) from quarantine.{old}").fetchone() == (0,)
 
 
 def test_parents_follow_the_contracts_and_cost_nothing_when_they_fit(

@@ -20,7 +20,9 @@ MODULES = sorted(path for path in LIBRARY.rglob("*.py"))
 
 
 def test_data_flows_down_and_the_library_knows_nothing_of_airflow() -> None:
-    done = subprocess.run([Path(sys.executable).parent / "lint-imports"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [Path(sys.executable).parent / "lint-imports"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout
     assert "0 broken" in done.stdout
 
