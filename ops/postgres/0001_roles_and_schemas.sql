@@ -26,19 +26,19 @@ create schema quality authorization p06_owner;
 
 grant usage on schema control to p06_loader, p06_builder, p06_publisher;
 grant usage, create on schema staging, quarantine to p06_loader;
-grant usage on schema staging, quarantine to p06_builder, p06_publisher;
+grant usage on schema staging to p06_builder, p06_publisher;
 grant usage on schema vault to p06_loader;
 grant usage, create on schema vault, build to p06_builder;
-grant usage on schema build, vault to p06_publisher;
+grant usage on schema build to p06_publisher;
 grant usage on schema marts to p06_analyst, p06_quality, p06_steward, p06_identified, p06_builder, p06_publisher;
 grant usage on schema identified to p06_identified;
 grant usage on schema quality to p06_loader, p06_builder, p06_publisher, p06_quality;
 
 -- What the loader and the builder create, the next step may read, and the owner, whose rights the mart views use.
 alter default privileges for role p06_loader in schema staging grant select on tables to p06_builder, p06_publisher, p06_owner;
-alter default privileges for role p06_loader in schema quarantine grant select on tables to p06_builder, p06_publisher, p06_owner;
+alter default privileges for role p06_loader in schema quarantine grant select on tables to p06_owner;
 alter default privileges for role p06_builder in schema build grant select on tables to p06_publisher, p06_owner;
-alter default privileges for role p06_builder in schema vault grant select on tables to p06_publisher, p06_owner;
+alter default privileges for role p06_builder in schema vault grant select on tables to p06_owner;
 alter default privileges for role p06_owner in schema marts grant select on tables to p06_analyst, p06_quality, p06_steward, p06_identified, p06_builder, p06_publisher;
 alter default privileges for role p06_owner in schema identified grant select on tables to p06_identified;
 alter default privileges revoke execute on functions from public;

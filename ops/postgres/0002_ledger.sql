@@ -83,7 +83,7 @@ create table control.build (
     register_state_before bigint not null,
     register_state_after bigint not null,
     state text not null default 'running'
-        check (state in ('running', 'built', 'passed', 'blocked', 'failed', 'published', 'dropped')),
+        check (state in ('running', 'built', 'passed', 'blocked', 'failed', 'published', 'dropping', 'dropped')),
     host text not null,
     pid integer not null,
     started_at timestamptz not null default clock_timestamp(),

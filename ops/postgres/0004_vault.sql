@@ -7,7 +7,7 @@ create table vault.citizen_token (
 );
 comment on table vault.citizen_token is 'Every number named by a register extract, with its keyed HMAC-SHA256 token (first 128 bits).';
 grant select, insert on vault.citizen_token to p06_loader;
-grant select on vault.citizen_token to p06_builder, p06_publisher;
+grant select on vault.citizen_token to p06_builder;
 
 -- Names are compared in this form: NFC, trimmed, white space collapsed, lower case, tone marks on the
 -- second vowel of an open oa, oe, uy (modern placement: hoà, khoẻ, thuỷ); đ is kept.
@@ -21,7 +21,7 @@ return
         lower(btrim(regexp_replace(
             normalize(name, NFC),
             '[\s\u00a0\u1680\u2000-\u200d\u2028\u2029\u202f\u205f\u2060\u3000\ufeff]+', ' ', 'g'
-        ))),
+        )) collate pg_catalog.pg_c_utf8),
     'òa', 'oà'), 'óa', 'oá'), 'ỏa', 'oả'), 'õa', 'oã'), 'ọa', 'oạ'),
     'òe', 'oè'), 'óe', 'oé'), 'ỏe', 'oẻ'), 'õe', 'oẽ'), 'ọe', 'oẹ'),
     'ùy', 'uỳ'), 'úy', 'uý'), 'ủy', 'uỷ'), 'ũy', 'uỹ'), 'ụy', 'uỵ');

@@ -294,6 +294,15 @@ def rollback(
         print("the register's history (dim_citizen) stayed as it is: a later release has moved it since")
 
 
+@app.command(epilog="Example: p06 clean")
+def clean() -> None:
+    """Drop builds no reader can ask for and staged rows nothing reads; the watch does it by itself."""
+    from p06 import watch
+
+    for line in watch.tidy():
+        print(line)
+
+
 @app.command(epilog="Example: p06 releases 2024-02")
 def releases(period: Annotated[str | None, typer.Argument(metavar="[PERIOD]")] = None, as_json: Json = False) -> None:
     """Every release, which is current, which are kept."""

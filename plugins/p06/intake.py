@@ -115,7 +115,7 @@ class Intake:
         """Compare the header of each file with the contract, reading no further. Later steps need it to be empty."""
         found: list[P06Error] = []
         for reading in self._readings.values():
-            header = Reading(reading.file, reading.path, reading.compression)
+            header = reading.again()
             blocks = header.blocks()
             first = next(blocks, b"")
             blocks.close()  # type: ignore[attr-defined]
@@ -126,7 +126,7 @@ class Intake:
         """Read every file for its checksum alone; returns the mismatches."""
         found: list[P06Error] = []
         for reading in self._readings.values():
-            fresh = Reading(reading.file, reading.path, reading.compression)
+            fresh = reading.again()
             fresh.hash()
             found += fresh.mismatches()
         return found
@@ -144,8 +144,12 @@ class Intake:
             )  # fmt: skip
             skip = self._layouts[number].begin
             blocks = ahead(reading.blocks())
+            first = True
             try:
                 for block, last in _marking_last(blocks):
+                    if first and not self._same_header(number, block):
+                        raise Refused("P06-LOAD-001", [P06Error("P06-LOAD-015", file=number, at="header")])
+                    first = False
                     body = block[skip:] if skip else block
                     skip = max(skip - len(block), 0)
                     chunk = scanner.feed(body, last and reading.error is None)
@@ -153,7 +157,7 @@ class Intake:
                     if batch.rows:
                         yield batch
             except Refused as error:
-                raise Refused(error.code, file=number, **error.where) from None
+                raise Refused(error.code, error.mismatches, **{"file": number, **error.where}) from None
             finally:
                 blocks.close()
             self.received += scanner.seen
@@ -162,6 +166,14 @@ class Intake:
                 mismatches.append(P06Error("P06-LOAD-016", file=number, stated=reading.file.rows, found=scanner.seen))
         if mismatches:
             raise Refused("P06-LOAD-001", mismatches)
+
+    def check_unchanged(self) -> None:
+        """Look once more whether the files are those that were read. Raises Refused P06-LOAD-001 when not."""
+        for reading in self._readings.values():
+            try:
+                reading.check_unchanged()
+            except P06Error as error:
+                raise Refused("P06-LOAD-001", [error]) from None
 
     def duplicates(self) -> Any:
         """The records equal to an earlier one, as an array of ``repeats.REMOVED``."""
@@ -209,6 +221,11 @@ class Intake:
             columns = tuple(known.get(name) for name in names)
             self._layouts[file.number] = Layout(columns, walked.next, 1 + walked.lines)
         return found
+
+    def _same_header(self, number: int, first: bytes) -> bool:
+        """Whether the file still begins as ``check_headers`` saw it; a file that cannot be read says so by itself."""
+        reading, known = self._readings[number], self._layouts[number]
+        return reading.error is not None or (not self._layout(reading.file, first) and self._layouts[number] == known)
 
     def _judge(self, number: int, chunk: Chunk) -> Batch:
         """One block: quarantine what is wrong, note every sound record, return the good rows."""
@@ -261,6 +278,8 @@ class Intake:
             text = memoryview(chunk.data)[int(chunk.starts[0]) : int(chunk.ends[-1])]
         else:
             text = memoryview(b"\n".join(chunk.raws))
+        if text[: len(BOM)] == BOM:  # pyarrow takes one mark away at the start of what it is given
+            text = memoryview(BOM + bytes(text))
         wrong: list[int] = []
 
         def set_aside(row: csv.InvalidRow) -> str:
@@ -350,7 +369,10 @@ class Intake:
     def _texts(self, groups: Iterable[Any]) -> Iterator[bytes]:
         """The raw text of entries in file order."""
         for number, spans in _by_file(groups):
-            yield from self._readings[number].pieces(spans)
+            try:
+                yield from self._readings[number].pieces(spans)
+            except P06Error as error:
+                raise Refused("P06-LOAD-001", [error]) from None
 
     def _fields(self, raw: bytes, file: int) -> dict[str, bytes]:
         fields = split(raw, self.manifest.format.dialect)

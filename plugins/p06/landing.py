@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,11 +34,17 @@ class Delivery:
     @cached_property
     def entries(self) -> tuple[tuple[str, int, bool], ...]:
         """(name, bytes, plain file) of everything in the folder but the manifest, sorted by name."""
+        return tuple((name, status.st_size, stat.S_ISREG(status.st_mode)) for name, status in self._statuses)
+
+    @cached_property
+    def _statuses(self) -> tuple[tuple[str, os.stat_result], ...]:
         found = []
         for path in sorted(self.folder.iterdir()):
             if path.name != MANIFEST:
-                status = path.lstat()
-                found.append((path.name, status.st_size, stat.S_ISREG(status.st_mode)))
+                try:
+                    found.append((path.name, path.lstat()))
+                except FileNotFoundError:  # taken away meanwhile
+                    continue
         return tuple(found)
 
     @cached_property
@@ -54,24 +61,39 @@ class Delivery:
 
     @property
     def state(self) -> str:
-        """Sixteen hex digits of manifest, names and sizes: a delivery that was settled is not looked at again in the
-        same state."""
+        """Sixteen hex digits of manifest, names, sizes, inodes and times of change.
+
+        A delivery that was settled is not looked at again in the same state. Raises OSError when it cannot be read.
+        """
         code = hashlib.sha256(self.manifest or b"")
-        for name, size, plain in self.entries:
-            code.update(f"\0{name}\0{size}\0{plain}".encode("utf-8", "surrogateescape"))
+        for name, found in self._statuses:
+            marks = (found.st_size, stat.S_ISREG(found.st_mode), found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
+            code.update(f"\0{name}\0{marks}".encode("utf-8", "surrogateescape"))
         return code.hexdigest()[:16]
 
 
 def deliveries(source: str | None = None, period: str | None = None) -> list[Delivery]:
-    """Every delivery in landing, in the order of source, period and name. Raises P06Error P06-LOAD-040."""
-    return [
-        Delivery(of_source.name, of_period.name, folder.name, folder)
-        for of_source in _folders(root())
-        if source in (None, of_source.name)
-        for of_period in _folders(of_source)
-        if period in (None, of_period.name)
-        for folder in _folders(of_period)
-    ]
+    """Every delivery in landing, in the order of source, period and name. Raises P06Error P06-LOAD-040.
+
+    A folder of a source or period that cannot be read stands for its deliveries, without their names.
+    """
+    found = []
+    for of_source in _folders(root()):
+        if source not in (None, of_source.name):
+            continue
+        try:
+            periods = list(_folders(of_source))
+        except OSError:
+            found.append(Delivery(of_source.name, period or "", "", of_source))
+            continue
+        for of_period in periods:
+            if period not in (None, of_period.name):
+                continue
+            try:
+                found += [Delivery(of_source.name, of_period.name, one.name, one) for one in _folders(of_period)]
+            except OSError:
+                found.append(Delivery(of_source.name, of_period.name, "", of_period))
+    return found
 
 
 def root() -> Path:

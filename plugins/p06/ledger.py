@@ -151,17 +151,17 @@ def accepted(connection: Connection, source: str, period: date, lock: bool = Fal
     return Accepted(*row) if row else None
 
 
-def was_accepted_otherwise(connection: Connection, manifest: Manifest) -> bool:
-    """Whether another content was once accepted under this revision."""
+def was_accepted_otherwise(connection: Connection, one: Manifest | Extract) -> bool:
+    """Whether another content was once accepted under this one's revision."""
     return bool(
         _one(
             connection,
             "select exists (select from control.extract where source = %s and period = %s and revision = %s"
             " and content_hash <> %s and accepted_at is not null)",
-            manifest.source,
-            manifest.period.first_day,
-            manifest.revision,
-            manifest.content_hash,
+            one.source,
+            one.period.first_day,
+            one.revision,
+            one.content_hash,
         )
     )
 
@@ -235,8 +235,27 @@ def store(
             *(*tables, attempt_id),
         ),
     )
+    _own(connection, manifest.source, manifest.period.first_day, manifest.extract_id, attempt_id)
+
+
+def take_over(connection: Connection, one: Extract, attempt_id: int) -> None:
+    """Let a later attempt finish an extract that is staged already."""
+    with connection.transaction():
+        connection.execute(
+            "update control.extract set attempt_id = %s where extract_id = %s", (attempt_id, one.extract_id)
+        )
+        _own(connection, one.source, one.period.first_day, one.extract_id, attempt_id)
+
+
+def _own(connection: Connection, source: str, period: date, extract_id: str, attempt_id: int) -> None:
+    """The attempt speaks for the extract from now on; one that died after staging it is closed as failed."""
     connection.execute(
-        "update control.load_attempt set extract_id = %s where attempt_id = %s", (manifest.extract_id, attempt_id)
+        "update control.load_attempt set state = 'failed', ended_at = clock_timestamp()"
+        " where source = %s and period = %s and extract_id = %s and attempt_id <> %s and state = 'running'",
+        (source, period, extract_id, attempt_id),
+    )
+    connection.execute(
+        "update control.load_attempt set extract_id = %s where attempt_id = %s", (extract_id, attempt_id)
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from typing import Any
 
 import psycopg
@@ -71,12 +72,12 @@ class LoadResult:
 def pending(source: str | None = None, period: Period | None = None) -> list[Delivery]:
     """Deliveries not settled yet, lowest revision of each source and period first; without those still being written."""
     with database.connect("loader", autocommit=True) as connection:
-        return [delivery for delivery in _open(connection, source, period) if delivery.manifest is not None]
+        return [delivery for delivery in _open(connection, source, period) if not _unwritten(delivery)]
 
 
 def unfinished(source: str | None = None, period: Period | None = None) -> list[Delivery]:
     """Deliveries without a manifest: their sender is still writing."""
-    return [one for one in landing.deliveries(source, str(period) if period else None) if one.manifest is None]
+    return [one for one in landing.deliveries(source, str(period) if period else None) if _unwritten(one)]
 
 
 def stage(delivery: Delivery) -> StageResult:
@@ -89,8 +90,9 @@ def stage(delivery: Delivery) -> StageResult:
         staging.sync(connection)
         if delivery.manifest is None:
             raise Refused("P06-LOAD-002", delivery=manifests.shown(delivery))
-        with ledger.held(connection, delivery.source, delivery.period):
-            attempt = ledger.begin(connection, delivery.source, _month(delivery), _key(delivery))
+        known, month = manifests.kept_source(delivery), _month(delivery)
+        with ledger.held(connection, known, str(Period.of(month))):
+            attempt = ledger.begin(connection, known, month, _key(delivery))
             fault.point("load.started")
             try:
                 return _stage(connection, delivery, attempt)
@@ -121,7 +123,8 @@ def accept(extract_id: str) -> str:
     """Make an extract the accepted one of its period when its revision is the highest.
 
     Returns ``accepted``, ``duplicate`` or ``superseded``. Raises GateBlocked P06-LOAD-037 when gate 1 has not let it
-    pass; Busy P06-LOAD-033, P06-LOAD-038.
+    pass; Refused P06-LOAD-030 when another content was accepted under its revision meanwhile; Busy P06-LOAD-033,
+    P06-LOAD-038.
     """
     with database.connect("loader", autocommit=True) as connection:
         one = _known(connection, extract_id)
@@ -133,6 +136,8 @@ def accept(extract_id: str) -> str:
                 except psycopg.errors.LockNotAvailable:
                     if tries == _ATTACH_TRIES - 1:
                         raise Busy("P06-LOAD-033", source=one.source, period=one.period) from None
+    if outcome == REFUSED:
+        raise _conflict(one)
     fault.point("load.accepted")
     return outcome
 
@@ -148,7 +153,7 @@ def load(source: str | None = None, period: Period | None = None, report: Report
         staging.sync(connection)
         open_ = list(_open(connection, source, period))
     for delivery in open_:
-        if delivery.manifest is None:
+        if _unwritten(delivery):
             results.append(
                 _result(delivery, UNFINISHED, error=P06Error("P06-LOAD-002", delivery=manifests.shown(delivery)))
             )
@@ -180,8 +185,8 @@ def stage_pending(source: str, period: Period) -> list[str]:
     for delivery in pending(source, period):
         try:
             stage(delivery)
-        except P06Error as error:
-            failure = failure or error
+        except Exception as error:
+            failure = failure or _failed(delivery, error).error
     extracts = [one.extract_id for one in to_gate(source, period)]
     if failure is not None and not extracts:
         raise failure
@@ -197,15 +202,30 @@ def gate_many(extract_ids: Sequence[str]) -> list[str]:
 
 
 def accept_many(extract_ids: Sequence[str]) -> list[str]:
-    """Accept each in turn; returns those that are accepted now."""
-    return [one for one in extract_ids if accept(one) == ACCEPTED]
+    """Accept each in turn; returns those that are accepted now. Raises the first refusal when none is."""
+    accepted, refused = [], None
+    for one in extract_ids:
+        try:
+            if accept(one) == ACCEPTED:
+                accepted.append(one)
+        except Refused as error:
+            refused = refused or error
+    if refused is not None and not accepted:
+        raise refused
+    return accepted
 
 
 def _open(connection: Connection, source: str | None, period: Period | None) -> Iterable[Delivery]:
     for_good, under_contract = ledger.settled(connection)
     found = []
     for delivery in landing.deliveries(source, str(period) if period else None):
-        key = _key(delivery)
+        try:
+            key = _key(delivery)
+        except FileNotFoundError:  # taken away meanwhile
+            continue
+        except OSError:  # staging it will say why
+            found.append(delivery)
+            continue
         if key not in under_contract and key.rpartition("-")[0] not in for_good:
             found.append(delivery)
     return sorted(found, key=lambda one: (one.source, one.period, _stated_revision(one), one.name))
@@ -217,18 +237,26 @@ def _key(delivery: Delivery) -> str:
         contract = contracts.load(delivery.source).hash[:8]
     except UsageError:
         contract = "none"
-    return f"{delivery.place}#{delivery.state}-{contract}"
+    return f"{manifests.kept(delivery)}#{delivery.state}-{contract}"
+
+
+def _unwritten(delivery: Delivery) -> bool:
+    """Whether its sender has not finished; a delivery that cannot be read is not taken for one."""
+    try:
+        return delivery.manifest is None
+    except OSError:
+        return False
 
 
 def _stated_revision(delivery: Delivery) -> int:
     try:
         found = json.loads(delivery.manifest or b"")["revision"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, RecursionError, OSError):
         return 0
     return found if type(found) is int else 0
 
 
-def _month(delivery: Delivery) -> Any:
+def _month(delivery: Delivery) -> date:
     try:
         return Period.parse(delivery.period).first_day
     except UsageError:
@@ -265,7 +293,7 @@ def _stage(connection: Connection, delivery: Delivery, attempt: int) -> StageRes
         with connection.transaction():
             staging.create(connection, contract, leaf)
             counts, reasons = _pour(connection, contract, manifest, intake, leaf)
-            ledger.store(connection, contract, manifest, delivery.place, counts, (leaf, leaf), attempt)
+            ledger.store(connection, contract, manifest, manifests.kept(delivery), counts, (leaf, leaf), attempt)
             if not ledger.is_latest(connection, attempt, manifest.source, manifest.period.first_day):
                 raise Busy("P06-LOAD-038", source=manifest.source, period=manifest.period)
             fault.point("load.reconciled")
@@ -303,12 +331,7 @@ def _without_staging(
     if outcome == REFUSED:
         raise Refused("P06-LOAD-030", revision=manifest.revision)
     if outcome == STAGED and held:
-        connection.execute(
-            "update control.extract set attempt_id = %s where extract_id = %s", (attempt, held.extract_id)
-        )
-        connection.execute(
-            "update control.load_attempt set extract_id = %s where attempt_id = %s", (held.extract_id, attempt)
-        )
+        ledger.take_over(connection, held, attempt)
         return StageResult(STAGED, held.extract_id, held.revision, held.counts)
     with connection.transaction():
         if outcome == DUPLICATE:
@@ -353,6 +376,7 @@ def _pour(
             yield one
 
     written = quarantine.write(connection, contract, leaf, manifest, rejected())
+    intake.check_unchanged()
     removed = staging.remove(connection, leaf, places) if places else 0
     fault.point("load.judged")
     staging.finish(connection, contract, leaf, manifest)
@@ -381,12 +405,22 @@ def _accept(connection: Connection, extract_id: str) -> str:
         if before is not None and before.content_hash == one.content_hash:
             ledger.raise_floor(connection, one.source, one.period.first_day, one.revision)
             return _outranked(connection, one, DUPLICATE)
-        if before is not None and one.revision <= before.revision_floor:
+        if before is not None and (
+            one.revision == before.revision_floor or ledger.was_accepted_otherwise(connection, one)
+        ):
+            ledger.supersede(connection, extract_id)
+            ledger.end(connection, one.attempt_id, REFUSED, mismatches=[_conflict(one)])
+            return REFUSED
+        if before is not None and one.revision < before.revision_floor:
             return _outranked(connection, one, SUPERSEDED)
         staging.attach(connection, one.source, one.period, (one.staging_table, one.quarantine_table))
         ledger.move(connection, one, before)
         fault.point("load.accepting")
     return ACCEPTED
+
+
+def _conflict(one: Extract) -> Refused:
+    return Refused("P06-LOAD-030", revision=one.revision, extract=one.extract_id)
 
 
 def _outranked(connection: Connection, one: Extract, outcome: str) -> str:

@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import date, datetime
+from math import isfinite
 from typing import Any
 
 from p06 import contract as contracts
@@ -23,6 +24,9 @@ ENCODINGS = ("utf-8", "utf-16", "windows-1258", "tcvn3", "vni", "viscii")
 KINDS_NOW, COMPRESSIONS_NOW, ENCODINGS_NOW = ("csv",), ("none", "gzip"), ("utf-8",)
 FILE_LIMIT = 32_767  # files of one delivery
 REVISION_LIMIT = 2**31 - 1
+_DEPTH_LIMIT = 16  # the interface needs three
+_FIELDS = ("manifest_version", "source", "period", "revision", "produced_at", "admin_code_version")
+_FORMAT_FIELDS = ("kind", "compression", "encoding", "delimiter", "quote", "header")
 
 _FILE_NAME = re.compile(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,199}")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
@@ -63,7 +67,7 @@ class Manifest:
     admin_code_version: date
     format: Format
     files: tuple[StatedFile, ...]
-    document: dict[str, Any]
+    document: dict[str, Any]  # the interface's fields as they were stated, checksums in lower case
 
     @property
     def rows(self) -> int:
@@ -104,6 +108,8 @@ def read(delivery: Delivery) -> tuple[Contract, Manifest]:
     if delivery.manifest is None:
         raise Refused("P06-LOAD-002", delivery=shown(delivery))
     reader = _Reader(delivery)
+    if not _encodable(delivery.name):
+        reader.wrong("P06-LOAD-011", at="folder")
     manifest = reader.manifest()
     if reader.mismatches or manifest is None or reader.contract is None:
         raise refusal(delivery, reader.mismatches)
@@ -119,6 +125,19 @@ def shown(delivery: Delivery) -> str:
     """The delivery's place with anything that is not a plain name hidden."""
     parts = (delivery.source, delivery.period, delivery.name)
     return "/".join(_shown(part) or "…" for part in parts)
+
+
+def kept(delivery: Delivery) -> str:
+    """The delivery's place as the ledger keeps it: as shown, and told apart by a hash where something is hidden."""
+    seen = shown(delivery)
+    if seen == delivery.place:
+        return seen
+    return f"{seen}~{hashlib.sha256(delivery.place.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
+
+
+def kept_source(delivery: Delivery) -> str:
+    """The name of the source's folder as the ledger keeps it."""
+    return _shown(delivery.source) or "…"
 
 
 def _shown(name: Any) -> str | None:
@@ -140,6 +159,45 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(_: str) -> Any:
     raise ValueError
+
+
+def _finite(text: str) -> float:
+    found = float(text)
+    if not isfinite(found):
+        raise ValueError
+    return found
+
+
+def _storable(document: Any) -> bool:
+    """Whether the ledger can hold it: not too deep, no NUL, no half of a surrogate pair."""
+    level = [document]
+    for _ in range(_DEPTH_LIMIT):
+        for text in level:
+            if isinstance(text, str) and ("\0" in text or not _encodable(text)):
+                return False
+        inner = [one for one in level if isinstance(one, dict | list)]
+        if not inner:
+            return True
+        level = [part for one in inner for part in (one if isinstance(one, list) else [*one.keys(), *one.values()])]
+    return False
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _known(document: dict[str, Any], files: list[StatedFile]) -> dict[str, Any]:
+    """The fields of the interface as they were stated; what else a sender wrote does not enter the ledger."""
+    kept = {name: document[name] for name in _FIELDS if name in document}
+    kept["format"] = {name: document["format"][name] for name in _FORMAT_FIELDS if name in document["format"]}
+    kept["files"] = [
+        {"name": file.name, "bytes": file.bytes, "sha256": file.sha256, "rows": file.rows} for file in files
+    ]
+    return kept
 
 
 class _Reader:
@@ -176,7 +234,7 @@ class _Reader:
             admin_code_version=admin_code_version,  # type: ignore[arg-type]
             format=format_,  # type: ignore[arg-type]
             files=tuple(files),
-            document=document,
+            document=_known(document, files),
         )
 
     def document(self) -> dict[str, Any] | None:
@@ -185,10 +243,11 @@ class _Reader:
                 (self.delivery.manifest or b"").decode("utf-8-sig"),
                 object_pairs_hook=_unique,
                 parse_constant=_no_constant,
+                parse_float=_finite,
             )
         except (ValueError, RecursionError):
             found = None
-        if not isinstance(found, dict) or "\\u0000" in json.dumps(found):
+        if not isinstance(found, dict) or not _storable(found):
             self.wrong("P06-LOAD-003", file=MANIFEST)
             return None
         return found

@@ -106,12 +106,13 @@ def drop_builds(connection: psycopg.Connection[Any], builds: Sequence[int]) -> l
     leaves = connection.execute(
         "select c.relname, p.relname, i.inhdetachpending from pg_class as c"
         " left join pg_inherits as i on i.inhrelid = c.oid left join pg_class as p on p.oid = i.inhparent"
-        " where c.relnamespace = 'build'::regnamespace and c.relkind = 'r' order by 1"
+        " where c.relnamespace = 'build'::regnamespace and c.relkind = 'r' order by i.inhdetachpending desc nulls last, 1"
     ).fetchall()
     dropped = []
+    stuck = set()  # a parent takes no other detach until its pending one is finished
     for leaf, parent, pending in leaves:
         match = _LEAF.fullmatch(leaf)
-        if match is None or int(match[1]) not in builds:
+        if match is None or int(match[1]) not in builds or parent in stuck:
             continue
         try:
             connection.execute(sql.SQL("set statement_timeout = {}").format(_PATIENCE))
@@ -124,11 +125,23 @@ def drop_builds(connection: psycopg.Connection[Any], builds: Sequence[int]) -> l
                 )
             connection.execute(sql.SQL("drop table {}").format(sql.Identifier("build", leaf)))
             dropped.append(leaf)
-        except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
-            continue
+        except (
+            psycopg.errors.QueryCanceled,
+            psycopg.errors.LockNotAvailable,
+            psycopg.errors.ObjectNotInPrerequisiteState,
+        ):
+            stuck.add(parent)
         finally:
             connection.execute("reset statement_timeout")
     return dropped
+
+
+def builds_with_leaves(connection: psycopg.Connection[Any]) -> set[int]:
+    """The numbers of the builds that still have a leaf in schema build."""
+    names = connection.execute(
+        "select relname from pg_class where relnamespace = 'build'::regnamespace and relkind = 'r'"
+    ).fetchall()
+    return {int(match[1]) for (name,) in names if (match := _LEAF.fullmatch(name))}
 
 
 def _stamp() -> str:

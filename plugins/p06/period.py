@@ -10,7 +10,7 @@ from datetime import date, datetime, timezone
 
 from p06.errors import UsageError
 
-_SHAPE = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
+_SHAPE = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
 
 
 @dataclass(frozen=True, order=True)

@@ -112,8 +112,12 @@ class Ledger:
             held = {ref.period for ref in self.register}
             first = self.register[0].period
             absent += [
-                f"{REGISTER} {month}" for month in months(first, period) if month not in held and month != period
+                f"{REGISTER} {month}"
+                for month in months(first, period)
+                if month not in held and month != period and suite.source_waived(REGISTER, month) is None
             ]
+        if REGISTER not in absent and not any(ref.period <= period for ref in self.register):
+            absent.append(REGISTER)
         return tuple(absent)
 
     def _joined_later(self, period: Period) -> str:
@@ -184,11 +188,19 @@ def roots(links: Iterable[tuple[int, int]]) -> dict[int, int]:
     }
 
 
-def plan(connection: psycopg.Connection[Any], ledger: Ledger | None = None) -> list[Entry]:
-    """Every period that is stale, outdated, held or waiting, oldest first; nothing for those up to date."""
+def plan(connection: psycopg.Connection[Any]) -> list[Entry]:
+    """Every period that is stale, outdated, held or waiting, oldest first; nothing for those up to date.
+
+    ``connection`` is in autocommit: the plan is read in one snapshot of its own.
+    """
+    with connection.transaction():
+        connection.execute("set transaction isolation level repeatable read")
+        return _plan(connection, Ledger(connection))
+
+
+def _plan(connection: psycopg.Connection[Any], ledger: Ledger) -> list[Entry]:
     from p06 import build, gate
 
-    ledger = ledger or Ledger(connection)
     model_hash, gate_key = build.model_hash(), gate.marts_key()
     current = {
         Period.of(row[0]): row[1:]
@@ -205,7 +217,9 @@ def plan(connection: psycopg.Connection[Any], ledger: Ledger | None = None) -> l
     for period in sorted({*ledger.periods, *current}):
         inputs = ledger.inputs(period)
         released = current.get(period)
-        if released is not None and released[0] == inputs.fingerprint:
+        hold = holds.get(period)
+        held = hold is not None and hold[1] == inputs.fingerprint and (hold[0] == "rollback" or hold[2] == gate_key)
+        if not held and released is not None and released[0] == inputs.fingerprint:
             if released[1] != model_hash:
                 reason = (
                     f"the models changed since release {released[3]}; `p06 release {period} --rebuild` builds it again"
@@ -214,8 +228,7 @@ def plan(connection: psycopg.Connection[Any], ledger: Ledger | None = None) -> l
             continue
         reasons = ("never released",) if released is None else tuple(_differences(released[2], inputs.content))
         missing = ledger.missing(period)
-        hold = holds.get(period)
-        if hold is not None and hold[1] == inputs.fingerprint and (hold[0] == "rollback" or hold[2] == gate_key):
+        if held and hold is not None:
             entries.append(Entry(period, "held", (_HELD[hold[0]], *reasons)))
         elif missing:
             entries.append(Entry(period, "not ready", reasons, missing))
@@ -235,7 +248,7 @@ def stale_periods() -> list[Period]:
     """The periods a bare release would build now, oldest first."""
     from p06 import database
 
-    with database.connect("publisher") as connection:
+    with database.connect("publisher", autocommit=True) as connection:
         return [entry.period for entry in plan(connection) if entry.releasable]
 
 

@@ -69,6 +69,7 @@ def publish(connection: psycopg.Connection[Any], build_id: int, who: str, why: s
         if Ledger(connection).inputs(period).fingerprint != fingerprint:
             raise P06Error("P06-RELEASE-002", period=period, build=build_id)
         _check_newest(connection, period, build_id, before, after)
+        _check_not_undone(connection, period, build_id)
         fault.point("publish.checked")
         number, previous = _next_number(connection, period)
         release_id = f"{period}.{number}"
@@ -129,7 +130,13 @@ def rollback(
             "select register_state_before, register_state_after from control.release where release_id = %s",
             (current.release_id,),
         ).fetchone()
-        moves = after != before and pointer is not None and pointer[0] == after and target.build_id < current.build_id
+        built_on = connection.execute(
+            "select 1 from control.published p inner join control.release r using (release_id)"
+            " where r.period <> %s and r.register_state_after >= %s limit 1",
+            (period.first_day, after),
+        ).fetchone()
+        last = pointer is not None and pointer[0] == after and built_on is None
+        moves = after != before and last and target.build_id < current.build_id
         fault.point("rollback.checked")
         connection.execute(
             "update control.published set build_id = %s, release_id = %s where period = %s and release_id = %s",
@@ -193,6 +200,17 @@ def _check_newest(connection: psycopg.Connection[Any], period: Period, build_id:
     assert row is not None
     pointer, newer_published, newer_wrote = row
     if newer_published or pointer != before or (after > before and newer_wrote):
+        raise P06Error("P06-RELEASE-003", period=period, build=build_id)
+
+
+def _check_not_undone(connection: psycopg.Connection[Any], period: Period, build_id: int) -> None:
+    """A build that began before a rollback of its period does not undo it."""
+    undone = connection.execute(
+        "select 1 from control.pointer_event e inner join control.build b on b.build_id = %s"
+        " where e.period = %s and e.kind = 'rollback' and e.at > b.started_at limit 1",
+        (build_id, period.first_day),
+    ).fetchone()
+    if undone:
         raise P06Error("P06-RELEASE-003", period=period, build=build_id)
 
 

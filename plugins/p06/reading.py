@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import queue
+import stat
 import threading
 import zlib
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -20,6 +23,7 @@ UNPACKED_LIMIT = 64 << 30  # bytes of one file, decompressed
 RATIO_LIMIT = 400  # decompressed bytes per compressed byte, once the file is larger than
 RATIO_FROM = 64 << 20
 _GZIP = 31  # zlib's window bits for a gzip member
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ESTALE)
 
 T = TypeVar("T")
 
@@ -35,28 +39,49 @@ class Reading:
     sha256: str = ""
     error: P06Error | None = None
     _code: Any = field(default_factory=hashlib.sha256, repr=False)
+    _marks: list[tuple[int, ...]] = field(default_factory=list, repr=False)  # of the file as it was first opened
+
+    def again(self) -> Reading:
+        """A fresh reading of the same file; it errs when the file is no longer the one opened first."""
+        return Reading(self.file, self.path, self.compression, _marks=self._marks)
 
     def blocks(self) -> Iterator[bytes]:
-        """Decompressed blocks. A file that cannot be decompressed ends early, with ``error`` set; it is hashed whole."""
-        with self._open() as raw:
-            try:
-                yield from self._gunzipped(raw) if self.compression == "gzip" else self._chunks(raw)
-            except P06Error as error:
-                self.error = error
-            for _ in self._chunks(raw):
-                pass
+        """Decompressed blocks. A file that cannot be decompressed ends early, with ``error`` set; it is hashed whole.
+
+        ``error`` is set, too, when the file was changed or replaced since it was first opened.
+        """
+        try:
+            with self._open() as raw:
+                try:
+                    yield from self._gunzipped(raw) if self.compression == "gzip" else self._chunks(raw)
+                except P06Error as error:
+                    self.error = error
+                for _ in self._chunks(raw):
+                    pass
+        except P06Error as error:
+            self.error = self.error or error
         self.sha256 = self._code.hexdigest()
 
     def hash(self) -> None:
         """Read the file for its checksum alone."""
-        with self._open() as raw:
-            for _ in self._chunks(raw):
-                pass
+        try:
+            with self._open() as raw:
+                for _ in self._chunks(raw):
+                    pass
+        except P06Error as error:
+            self.error = error
         self.sha256 = self._code.hexdigest()
+
+    def check_unchanged(self) -> None:
+        """Look once more whether the file is the one opened first. Raises P06Error P06-LOAD-015."""
+        with self._open():
+            pass
 
     def mismatches(self) -> list[P06Error]:
         """Where the file's bytes are not those the manifest states; to be asked at its end."""
         found = [self.error] if self.error else []
+        if self.error and self.error.code not in ("P06-LOAD-019", "P06-LOAD-020"):
+            return found  # what was read is not the file that was sent
         if self.size != self.file.bytes:
             found.append(P06Error("P06-LOAD-014", file=self.file.number, stated=self.file.bytes, found=self.size))
         elif self.sha256 != self.file.sha256:
@@ -64,12 +89,18 @@ class Reading:
         return found
 
     def pieces(self, spans: Iterable[tuple[int, int]]) -> Iterator[bytes]:
-        """The decompressed bytes at (offset, length), in ascending order of offset."""
+        """The decompressed bytes at (offset, length), in ascending order of offset.
+
+        Raises P06Error P06-LOAD-015 when the file is not the one opened first, or ends before them.
+        """
         with self._open() as raw:
             if self.compression == "none":
                 for offset, length in spans:
                     raw.seek(offset)
-                    yield raw.read(length)
+                    piece = raw.read(length)
+                    if len(piece) < length:
+                        raise self._changed()
+                    yield piece
                 return
             blocks = self._gunzipped(raw)
             held, begin = b"", 0
@@ -77,11 +108,38 @@ class Reading:
                 while begin + len(held) < offset + length:
                     keep = held[offset - begin :] if offset < begin + len(held) else b""
                     begin += len(held) - len(keep)
-                    held = keep + next(blocks)
+                    more = next(blocks, None)
+                    if more is None:
+                        raise self._changed()
+                    held = keep + more
                 yield held[offset - begin : offset - begin + length]
 
-    def _open(self) -> IO[bytes]:
-        return os.fdopen(os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb", buffering=0)
+    @contextmanager
+    def _open(self) -> Iterator[IO[bytes]]:
+        """The file, the same one every time and unchanged at the end. Raises P06Error P06-LOAD-011, P06-LOAD-015."""
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno in _GONE:
+                raise self._changed() from None
+            raise
+        with os.fdopen(descriptor, "rb", buffering=0) as raw:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise P06Error("P06-LOAD-011", file=self.file.number)
+            self._compare(descriptor)
+            yield raw
+            self._compare(descriptor)
+
+    def _compare(self, descriptor: int) -> None:
+        found = os.fstat(descriptor)
+        marks = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        if not self._marks:
+            self._marks.append(marks)
+        elif self._marks[0] != marks:
+            raise self._changed()
+
+    def _changed(self) -> P06Error:
+        return P06Error("P06-LOAD-015", file=self.file.number, at="changed while it was read")
 
     def _chunks(self, raw: IO[bytes], size: int = BLOCK) -> Iterator[bytes]:
         while chunk := raw.read(size):

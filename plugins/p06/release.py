@@ -19,9 +19,9 @@ from p06.errors import Busy, GateBlocked, NotReady, P06Error
 from p06.period import Period
 from p06.plan import Ledger, plan
 
-_LOCK = 0x503038
+_LOCK = 0x503039
 Report = Callable[[str], None]
-Outcome = Literal["published", "unchanged", "held", "not ready", "in backfill", "blocked", "failed"]
+Outcome = Literal["published", "unchanged", "held", "not ready", "in backfill", "blocked", "busy", "failed"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def release(
 ) -> list[Result]:
     """Build, gate and publish the stale periods among those named (all by default), oldest first.
 
-    A period that fails or is blocked never stops the others. Raises Busy P06-RELEASE-001 when another release runs.
+    A period that fails, is blocked or is held by another run never stops the others.
     """
     results = []
     with database.connect("publisher", autocommit=True) as connection:
@@ -49,7 +49,7 @@ def release(
     wanted = sorted(set(periods)) or known
     for period in wanted:
         entry = entries.get(period)
-        if entry is None and not (rebuild and period in known):
+        if entry is None and not (rebuild and periods and period in known):
             if periods:
                 missing = period not in known
                 results.append(
@@ -72,12 +72,14 @@ def release(
 
 
 def exit_code(results: Sequence[Result], named: bool) -> int:
-    """1 outranks 3 outranks 5; an unready period counts only when it was named."""
+    """1 outranks 3 outranks 6 outranks 5; an unready period counts only when it was named."""
     outcomes = {result.outcome for result in results}
     if "failed" in outcomes:
         return 1
     if "blocked" in outcomes:
         return 3
+    if "busy" in outcomes:
+        return 6
     return 5 if named and "not ready" in outcomes else 0
 
 
@@ -117,6 +119,8 @@ def gate(build_id: int) -> str:
         row = connection.execute(
             "select period, fingerprint, state from control.build where build_id = %s", (build_id,)
         ).fetchone()
+        if row is not None and row[2] == "published":
+            return "pass"
         if row is None or row[2] not in ("built", "passed", "blocked"):
             raise P06Error("P06-RELEASE-004", build=build_id, state=row and row[2])
         period, fingerprint = Period.of(row[0]), row[1]
@@ -165,11 +169,14 @@ def clean(kept: int = publish.KEPT) -> list[str]:
     with _alone(), database.connect("builder", autocommit=True) as connection:
         _forget_dead_builds(connection)
         doomed = [build_id for (build_id,) in connection.execute(_DOOMED, {"kept": kept}).fetchall()]
-        dropped = marts.drop_builds(connection, doomed)
-        if doomed:
-            with database.connect("publisher") as publisher:
-                publisher.execute("update control.release set kept = false where build_id = any(%s)", (doomed,))
-                publisher.execute("update control.build set state = 'dropped' where build_id = any(%s)", (doomed,))
+        with database.connect("publisher") as publisher:
+            # first nobody may go back to them, then they go
+            publisher.execute("update control.release set kept = false where build_id = any(%s)", (doomed,))
+            publisher.execute("update control.build set state = 'dropping' where build_id = any(%s)", (doomed,))
+            publisher.commit()
+            dropped = marts.drop_builds(connection, doomed)
+            gone = sorted(set(doomed) - marts.builds_with_leaves(connection))
+            publisher.execute("update control.build set state = 'dropped' where build_id = any(%s)", (gone,))
         return dropped
 
 
@@ -183,12 +190,17 @@ def _one(period: Period, report: Report, why: str | None) -> Result:
             release_id = publish_build(build_id, why)
         report(f"{period} published as {release_id}" + (" with warnings" if outcome == "warnings" else ""))
         return Result(period, "published", release_id)
-    except Busy:
-        raise
+    except Busy as error:
+        return Result(period, "busy", detail=(str(error),), error=error)
+    except NotReady as error:
+        return Result(period, "not ready", detail=(str(error),), error=error)
     except GateBlocked as error:
         return Result(period, "blocked", detail=(str(error),), error=error)
     except P06Error as error:
         return Result(period, "failed", detail=(str(error),), error=error)
+    except (psycopg.Error, OSError) as error:
+        lost = P06Error("P06-RELEASE-008", period=period, kind=type(error).__name__)
+        return Result(period, "failed", detail=(str(lost),), error=lost)
 
 
 def _wanted(state: str, named: bool, rebuild: bool) -> bool:
@@ -219,7 +231,10 @@ def _start(connection: psycopg.Connection[Any], period: Period) -> BuildSpec:
         pointer = connection.execute("select state from control.register_state").fetchone()
         assert pointer is not None
         before = pointer[0]
-        after = before if dbt.register_is_current(connection, before, inputs.register, horizon) else before + 1
+        highest = connection.execute("select coalesce(max(register_state_after), 0) from control.build").fetchone()
+        assert highest is not None
+        following = max(before, highest[0]) + 1  # a number is never used again, not even that of an undone state
+        after = before if dbt.register_is_current(connection, before, inputs.register, horizon) else following
         row = connection.execute(
             "insert into control.build (period, fingerprint, inputs, model_hash, register_state_before,"
             " register_state_after, host, pid) values (%s, %s, %s, %s, %s, %s, %s, %s) returning build_id",
@@ -249,11 +264,18 @@ def _start(connection: psycopg.Connection[Any], period: Period) -> BuildSpec:
 
 
 def _finish(connection: psycopg.Connection[Any], build_id: int, state: str, gate_key: str | None = None) -> None:
-    connection.execute(
+    """Move a build on. Raises P06Error P06-RELEASE-003 when another run, thinking this one dead, has given it up."""
+    moved = connection.execute(
         "update control.build set state = %s, gate_key = coalesce(%s, gate_key), ended_at = clock_timestamp()"
-        " where build_id = %s and state not in ('published', 'dropped')",
-        (state, gate_key, build_id),
-    )
+        " where build_id = %s and state = any(%s) returning 1",
+        (state, gate_key, build_id, _BEFORE[state]),
+    ).fetchone()
+    if moved is None and state != "failed":
+        raise P06Error("P06-RELEASE-003", build=build_id)
+
+
+_JUDGED = ["built", "passed", "blocked"]
+_BEFORE = {"failed": ["running"], "built": ["running"], "passed": _JUDGED, "blocked": _JUDGED}
 
 
 def _forget_dead_builds(connection: psycopg.Connection[Any]) -> None:
@@ -311,11 +333,11 @@ with ranked as (
 select b.build_id
 from control.build as b
 left join ranked as r using (build_id)
-where b.state in ('failed', 'blocked', 'passed', 'built', 'published')
+where b.state in ('failed', 'blocked', 'passed', 'built', 'published', 'dropping')
     and not exists (select 1 from control.published as p where p.build_id = b.build_id)
     and case
         when b.state = 'published' then r.age > %(kept)s
-        when b.state = 'failed' then true
+        when b.state in ('failed', 'dropping') then true
         else exists (select 1 from control.build as n where n.period = b.period and n.build_id > b.build_id)
     end
 order by 1

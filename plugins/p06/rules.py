@@ -11,7 +11,7 @@ import calendar
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -271,11 +271,11 @@ def _ordinary_days(rows: Bytes) -> Mask:
 
 
 def _timestamp() -> tuple[Judge, Vouch]:
-    """ISO 8601 with ``T``, seconds and an offset of at most 14 hours; up to microseconds."""
+    """ISO 8601 with ``T``, seconds and an offset of at most 14 hours; up to microseconds; in UTC of the years 1 to 9999."""
 
     def judge(text: str) -> str | None:
         match = _TIMESTAMP.fullmatch(text)
-        return None if match and _day(match[1]) and _in_offset_range(text) else TYPE_TIMESTAMP
+        return None if match and _day(match[1]) and _in_offset_range(text) and _in_calendar(text) else TYPE_TIMESTAMP
 
     def good(rows: Bytes) -> Mask:
         fine: Mask = _ordinary_days(rows) & (rows[:, 10] == ord("T"))
@@ -302,6 +302,19 @@ def _timestamp() -> tuple[Judge, Vouch]:
 def _in_offset_range(text: str) -> bool:
     offset = re.search(r"[+-]([0-9]{2}):?([0-9]{2})?$", text[19:])
     return offset is None or int(offset[1]) < 14 or int(offset[2] or 0) == 0
+
+
+def _in_calendar(text: str) -> bool:
+    """Whether the instant lies in the years 1 to 9999 in UTC too; the form is known to be right."""
+    offset = re.search(r"([+-])([0-9]{2}):?([0-9]{2})?$", text[19:])
+    if offset is None:
+        return True
+    east = timedelta(hours=int(offset[2]), minutes=int(offset[3] or 0))
+    try:
+        datetime.fromisoformat(text[:19]) - (-east if offset[1] == "-" else east)
+    except OverflowError:
+        return False
+    return True
 
 
 def _in_range(column: Column, number: Decimal) -> bool:
@@ -376,9 +389,11 @@ def _integer(column: Column) -> Judge:
         match = _INTEGER.fullmatch(text)
         if not match:
             return TYPE_INTEGER
-        if len(match[1].lstrip("0")) > 10 or not -(2**31) <= int(text) < 2**31:
+        digits = match[1].lstrip("0") or "0"
+        if len(digits) > 10:
             return OUT_OF_RANGE
-        return None if _in_range(column, Decimal(text)) else OUT_OF_RANGE
+        number = -int(digits) if text.startswith("-") else int(digits)
+        return None if -(2**31) <= number < 2**31 and _in_range(column, Decimal(number)) else OUT_OF_RANGE
 
     return judge
 

@@ -17,6 +17,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ Ints = npt.NDArray[np.int64]
 LF, CR = 10, 13
 RECORD_LIMIT = 1 << 20  # bytes of one record, and of one physical line
 _SMALL = 1 << 14  # the window after a walk, doubled as long as nothing else is found
+_SPARSE = 1 << 12  # bytes without a quote that are worth a window of their own
 _CALM = 16  # ordinary records in a row after which walking gives way to numpy again
 
 WIDTH = "width"
@@ -102,19 +104,23 @@ class Chunk:
         ]
         unsound = tuple(sorted((*self.unsound, *wrong), key=lambda one: one.line))
         parts = (self.starts[keep], self.ends[keep], self.lines[keep], self.records[keep])
-        return Chunk(self.data, self.offset, *parts, unsound, self.quoted)
+        rest = Chunk(self.data, self.offset, *parts, unsound, self.quoted)
+        if "raws" in self.__dict__:
+            rest.__dict__["raws"] = list(compress(self.raws, keep.tolist()))
+        return rest
 
     @cached_property
     def raws(self) -> list[bytes]:
         """The sound records, one bytes object each."""
-        data, count = self.data, len(self.starts)
-        if count and not self.quoted:
-            gaps = self.starts[1:] - self.ends[:-1]
-            for line_end in (b"\n", b"\r\n"):
-                if (gaps == len(line_end)).all():
-                    found = data[int(self.starts[0]) : int(self.ends[-1])].split(line_end)
-                    if len(found) == count:
-                        return found
+        data = self.data
+        if len(self) and not self.quoted:  # each record is one line, so the lines between the first and the last
+            first, last = int(self.starts[0]), int(self.ends[-1])
+            places = self.lines - self.lines[0]
+            returns = data.count(b"\r", first, last)
+            line_end = b"\r\n" if returns else b"\n"
+            if not returns or returns == data.count(line_end, first, last) == data.count(b"\n", first, last):
+                found = data[first:last].split(line_end)
+                return found if len(found) == len(self) else [found[place] for place in places.tolist()]
         return [data[start:end] for start, end in zip(self.starts.tolist(), self.ends.tolist(), strict=True)]
 
 
@@ -185,12 +191,19 @@ class Scanner:
         array = np.frombuffer(data, np.uint8)
         size = len(data)
         position, window, calm = 0, size, _CALM
+        quote = -1
         while position < size:
+            if quote < position:
+                quote = data.find(self._dialect.quote, position)
+                quote = size if quote < 0 else quote
+            sparse = quote - position >= _SPARSE or quote == size
             stop = min(position + window, size)
-            due = calm < _CALM
+            if sparse:  # the lines before the next quote at once
+                stop = size if quote == size else _line_start(data, position, quote)
+            due = calm < _CALM if not sparse else stop == position
             if not due:
                 reached, due = self._window(data, array, position, stop, last and stop == size, found)
-                if not due and reached == position and stop < size:
+                if not due and reached == position and stop < size and not sparse:
                     window *= 2
                     continue
                 due = due or reached == position
@@ -208,7 +221,7 @@ class Scanner:
         if walked.reasons:
             found.unsound.append(Unsound(self._line, self._record, data[start : walked.end], walked.reasons))
         else:
-            found.quoted = True
+            found.quoted |= self._dialect.quote in data[start : walked.end]
             found.walked.append((start, walked.end, self._line, self._record))
         self._line += walked.lines
         self._record += 1
@@ -256,7 +269,7 @@ class Scanner:
                 ends -= before & at_feed & (stops > starts) & (stops < len(view))
             counted = widths if quoted or self._count_fields else None
             self._take_lines(data, starts + start, ends + start, counted, found)
-            found.quoted |= quoted
+            found.quoted |= quoted and data.find(quote, start, start + int(stops[-1])) >= 0
             return min(start + int(stops[-1]) + 1, stop), due
         return start, due
 
@@ -307,6 +320,11 @@ class Scanner:
             starts, ends, lines, records = starts[keep], ends[keep], lines[keep], records[keep]
             unsound.sort(key=lambda one: one.line)
         return Chunk(data, offset, starts, ends, lines, records, tuple(unsound), found.quoted)
+
+
+def _line_start(data: bytes, start: int, place: int) -> int:
+    """Where the physical line of ``place`` begins, not before ``start``."""
+    return max(data.rfind(b"\n", start, place), data.rfind(b"\r", start, place), start - 1) + 1
 
 
 def _has_line_end(data: bytes, start: int) -> bool:

@@ -246,3 +246,26 @@ def _python() -> list[str]:
     import sys
 
     return [sys.executable, "-m", "p06.cli"]
+
+
+def test_old_builds_are_dropped_whole_even_while_a_reader_holds_one(make: Maker, country: Path) -> None:
+    warehouse = make("kept")
+    period = PERIODS[0]
+    warehouse.deliver(country, [period])
+    warehouse.must("load")
+    warehouse.must("release")
+    served = warehouse.digest()
+    with psycopg.connect(warehouse.dsn("analyst")) as reader:
+        reader.execute("set transaction isolation level repeatable read")
+        before = reader.execute("select count(*) from marts.citizen_month").fetchone()
+        for _ in range(4):
+            warehouse.must("release", period, "--rebuild")
+        warehouse.must("clean")
+        assert reader.execute("select count(*) from marts.citizen_month").fetchone() == before
+        gone = [release["release_id"] for release in warehouse.json("releases") if not release["kept"]]
+        assert gone == [f"{period}.1", f"{period}.2"]
+        assert warehouse.run("rollback", period, "--to", gone[0]).returncode == 2
+    warehouse.must("clean")
+    leaves = "select count(*) from pg_class where relnamespace = 'build'::regnamespace and relkind = 'r' and relname ~ '__[12]$'"
+    assert warehouse.query(leaves) == [(0,)]
+    assert warehouse.digest() == served

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import shutil
 from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
 
-from p06 import load
+from p06 import landing, load
+from p06 import manifest as manifests
 from p06.errors import P06Error, Refused
+from p06.intake import Intake
 from p06.landing import Delivery
 from p06.period import Period
 from tests.sender import Sender, header, line, visits
@@ -207,6 +211,101 @@ def test_a_refused_delivery_is_not_tried_again_until_its_bytes_change(sender: Se
     manifest["files"][0]["rows"] = 2
     (delivery.folder / "manifest.json").write_text(json.dumps(manifest))
     assert [one.outcome for one in load.load()] == ["accepted"]
+
+
+def test_a_refused_delivery_is_tried_again_when_its_file_is_mended_in_the_same_size(sender: Sender) -> None:
+    delivery = sender.rows(visits(2))
+    path = delivery.folder / "part-0001.csv"
+    right = path.read_bytes()
+    path.write_bytes(right.replace(b"V1", b"V9"))
+    assert [result.outcome for result in load.load()] == ["refused"]
+    path.write_bytes(right)
+    assert [result.outcome for result in load.load()] == ["accepted"]
+
+
+@pytest.mark.parametrize("swap", ["before the rows", "after the rows"])
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_a_file_replaced_while_it_is_read_is_refused(sender: Sender, swap: str, compression: str) -> None:
+    rows = [*visits(2), *visits(2)]
+    delivery = sender.rows(rows, format={"compression": compression})
+    contract, manifest = manifests.read(delivery)
+    [path] = delivery.folder.glob("part-*")
+    with Intake(contract, manifest, delivery.folder) as intake:
+        assert intake.check_headers() == []
+        if swap == "after the rows":
+            assert sum(batch.rows for batch in intake.batches()) == 4
+        copy = delivery.folder / "copy"
+        copy.write_bytes(path.read_bytes())
+        copy.rename(path)
+        with pytest.raises(Refused) as raised:
+            list(intake.batches()) if swap == "before the rows" else intake.duplicates()
+        assert [one.code for one in raised.value.mismatches] == ["P06-LOAD-015"]
+        with pytest.raises(Refused):
+            intake.check_unchanged()
+
+
+def test_a_file_taken_away_while_it_is_read_is_refused(sender: Sender) -> None:
+    delivery = sender.rows(visits(2))
+    contract, manifest = manifests.read(delivery)
+    (delivery.folder / "part-0001.csv").unlink()
+    with Intake(contract, manifest, delivery.folder) as intake:
+        assert [one.code for one in intake.check_headers()] == ["P06-LOAD-015"]
+
+
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(sender: Sender) -> None:
+    delivery = sender.rows(visits(2))
+    contract, manifest = manifests.read(delivery)
+    path = delivery.folder / "part-0001.csv"
+    path.unlink()
+    os.mkfifo(path)
+    with Intake(contract, manifest, delivery.folder) as intake:
+        assert [one.code for one in intake.verify()] == ["P06-LOAD-011"]
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe", CANARY.encode()])
+def test_the_name_of_a_folder_is_neither_a_hindrance_nor_kept(
+    sender: Sender, sees: psycopg.Connection[Any], name: bytes
+) -> None:
+    delivery = sender.rows(visits(2))
+    delivery.folder.rename(delivery.folder.with_name(os.fsdecode(name)))
+    odd = name != CANARY.encode()
+    assert [result.outcome for result in load.load()] == ["refused" if odd else "accepted"]
+    assert load.load() == []
+    [(kept, codes_)] = sees.execute("select delivery, mismatches from control.load_attempt").fetchall()
+    assert kept.startswith("health_visit/2024-01/…~")
+    assert CANARY not in kept
+    assert [one["code"] for one in codes_] == (["P06-LOAD-011"] if odd else [])
+
+
+@pytest.mark.parametrize("level", ["delivery", "period"])
+def test_a_folder_that_cannot_be_read_stops_no_other(sender: Sender, level: str) -> None:
+    sender.rows(visits(2), name="readable", period="2024-02")
+    bad = sender.rows(visits(2))
+    folder = bad.folder if level == "delivery" else bad.folder.parent
+    folder.chmod(0)
+    try:
+        if os.access(folder, os.R_OK):  # the superuser reads everything; for everyone else this is the defect
+            assert [result.outcome for result in load.load()] == ["accepted", "accepted"]
+        else:
+            assert [result.outcome for result in load.load()] == ["failed", "accepted"]
+    finally:
+        folder.chmod(0o700)
+
+
+def test_a_folder_taken_away_while_landing_is_listed_stops_no_other(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = sender.rows(visits(2))
+    sender.rows(visits(2), period="2024-02")
+    listing = landing.deliveries
+
+    def then_gone(*asked: str | None) -> list[Delivery]:
+        found = listing(*asked)
+        shutil.rmtree(gone.folder, ignore_errors=True)
+        return found
+
+    monkeypatch.setattr(landing, "deliveries", then_gone)
+    assert [(result.period, result.outcome) for result in load.load()] == [("2024-02", "accepted")]
 
 
 def test_a_refusal_never_stops_the_other_deliveries(sender: Sender) -> None:

@@ -85,6 +85,32 @@ def test_another_content_under_an_accepted_revision_is_refused(sender: Sender, s
     assert len(shown(sees)) == 5
 
 
+def test_of_two_contents_staged_under_one_revision_the_second_to_be_accepted_is_refused(
+    sender: Sender, sees: psycopg.Connection[Any]
+) -> None:
+    one, other = (load.stage(sender.rows(visits(n), name=str(n))).extract_id for n in (2, 3))
+    for extract_id in (one, other):
+        passed(sees, extract_id)
+    assert load.accept(one) == "accepted"
+    with pytest.raises(Refused) as refused:
+        load.accept(other)
+    assert (refused.value.code, refused.value.exit_code) == ("P06-LOAD-030", 4)
+    states = sees.execute("select state, mismatches->0->>'code' from control.load_attempt order by attempt_id")
+    assert states.fetchall() == [("accepted", None), ("refused", "P06-LOAD-030")]
+    assert shown(sees) == ["V1", "V2"]
+    assert outcomes() == []
+
+
+def test_an_attempt_that_ended_after_staging_is_closed_by_the_next(
+    sender: Sender, sees: psycopg.Connection[Any]
+) -> None:
+    delivery = sender.rows(visits(2))
+    assert load.stage(delivery).extract_id == load.stage(delivery).extract_id
+    assert outcomes() == ["accepted"]
+    states = sees.execute("select state from control.load_attempt order by attempt_id").fetchall()
+    assert states == [("failed",), ("failed",), ("accepted",)]
+
+
 def test_a_duplicate_whose_bytes_are_damaged_is_refused(sender: Sender) -> None:
     sender.rows(visits(2))
     assert outcomes() == ["accepted"]

@@ -247,6 +247,39 @@ def test_byte_order_mark_other_delimiter_and_no_header(sender: Sender, sees: psy
     assert (staged, quarantined) == ([(1, 1), (1, 2), (1, 3)], {})
 
 
+@pytest.mark.parametrize("rows", [["\ufeff" + GOOD, line()], [line(), "\ufeff" + GOOD]])
+def test_a_mark_before_a_value_is_part_of_it_wherever_the_row_stands(
+    sender: Sender, sees: psycopg.Connection[Any], rows: list[str]
+) -> None:
+    places = [2, 3]
+    expected = {(1, places.pop(["\ufeff" in row for row in rows].index(True))): ("id_structure",)}
+    assert rows_of(sees, sender.rows(rows)) == ([(1, place) for place in places], expected)
+
+
+def test_of_two_marks_before_rows_without_header_the_second_belongs_to_the_value(
+    sender: Sender, sees: psycopg.Connection[Any]
+) -> None:
+    text = "\ufeff\ufeff" + GOOD + "\n" + line()
+    delivery = sender.send([text], rows=[2], format={"header": False})
+    assert rows_of(sees, delivery) == ([(1, 2)], {(1, 1): ("id_structure",)})
+
+
+def test_a_key_beginning_with_a_mark_is_the_same_key_at_any_place(
+    sender: Sender, sees: psycopg.Connection[Any]
+) -> None:
+    names = header().split(",")
+    place = names.index("visit_id")
+    found = []
+    for number, ids in enumerate([["\ufeffV1", "V1"], ["V1", "\ufeffV1"]], 1):
+        lines = [",".join([one, *(f for i, f in enumerate(line().split(",")) if i != place)]) for one in ids]
+        first = ",".join(["visit_id", *(name for name in names if name != "visit_id")])
+        done = load.stage(sender.send(["\n".join([first, *lines])], name=str(number), revision=number))
+        query = f"select visit_id, record_key from staging.{_leaf(sees, done.extract_id)} order by 1"
+        found.append(sees.execute(query).fetchall())
+    assert found[0] == found[1]
+    assert len({key for _, key in found[0]}) == 2
+
+
 def test_gzip_with_several_members_is_read_whole(sender: Sender, sees: psycopg.Connection[Any]) -> None:
     lines = [header(), *visits(5000)]
     parts = ["\n".join(lines[:3]) + "\n" + lines[3][:20], lines[3][20:] + "\n" + "\n".join(lines[4:]) + "\n"]

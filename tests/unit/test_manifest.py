@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,44 @@ def test_a_changed_byte_count_makes_a_new_state(desk: Sender) -> None:
     assert delivery.state == fresh.state
     (delivery.folder / "part-0001.csv").write_text("longer or shorter")
     assert Delivery(delivery.source, delivery.period, delivery.name, delivery.folder).state != fresh.state
+
+
+def test_a_data_file_written_again_in_the_same_size_makes_a_new_state(desk: Sender) -> None:
+    delivery = desk.send(["\n".join(visits(2))])
+    path = delivery.folder / "part-0001.csv"
+    path.write_bytes(path.read_bytes().replace(b"V1", b"V9"))
+    os.utime(path, ns=(1, 1))
+    assert Delivery(delivery.source, delivery.period, delivery.name, delivery.folder).state != delivery.state
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['"\\ud800"', '{"\\udfff": 1}', "1e999", "-1e999", "NaN", "[" * 50 + "]" * 50, "[" * 90_000 + "]" * 90_000, '"\\u0000"'],
+    ids=["half_pair", "half_pair_in_a_key", "inf", "minus_inf", "nan", "deep", "very_deep", "nul"],
+)  # fmt: skip
+def test_a_manifest_the_ledger_could_not_hold_is_unreadable(desk: Sender, text: str) -> None:
+    delivery = desk.send(["\n".join(visits(2))])
+    path = delivery.folder / "manifest.json"
+    path.write_text(path.read_text().replace("{", '{"more": ' + text + ",", 1))
+    with pytest.raises(Refused) as refused:
+        manifest.read(delivery)
+    assert [one.code for one in refused.value.mismatches] == ["P06-LOAD-003"]
+
+
+def test_only_the_fields_of_the_interface_are_kept(desk: Sender) -> None:
+    def more(document: dict[str, Any]) -> None:
+        document["contact"] = document["format"]["by"] = document["files"][0]["of"] = "001089000123"
+        document["files"][0]["sha256"] = document["files"][0]["sha256"].upper()
+
+    kept = read(desk.send(["\n".join(visits(2))], name="a", change=more)).document
+    assert kept == read(desk.send(["\n".join(visits(2))], name="b")).document
+
+
+def test_a_folder_that_may_hold_a_number_of_a_person_is_kept_by_its_hash(desk: Sender) -> None:
+    plain, one, other = (desk.send(["x"], name=name) for name in ("first", "001089000123", "001089000124"))
+    assert manifest.kept(plain) == "health_visit/2024-01/first"
+    assert manifest.kept(one).startswith("health_visit/2024-01/…~")
+    assert manifest.kept(one) != manifest.kept(other)
 
 
 def test_every_code_and_reason_is_explained_in_both_languages() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.sender import PERSON, VISIT
 
 from p06 import contract, rules
+from p06.errors import UsageError
 from p06.period import Period
 from p06.rules import Rules
 
@@ -126,3 +127,29 @@ def test_numbers_in_keys_are_compared_as_numbers() -> None:
     assert rules.key_of(of, {"parcel_id": "A", "holder_no": "01"}) == "A\x1f1"
     assert rules.key_of(of, {"parcel_id": "", "holder_no": "01"}) is None
     assert np.all([rules.number_text(text) == "-1.5" for text in ("-1.5", "-01.50")])
+
+
+@pytest.mark.parametrize("zeros", [1, 5000])
+def test_a_whole_number_may_have_any_count_of_leading_zeros(zeros: int) -> None:
+    [(source, name)] = [place for place in COLUMNS if place == ("land_parcel", "holder_no")]
+    assert judged(source, name, ["0" * zeros + "1", "9" * zeros + "9" * 11]) == [None, "out_of_range"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("0001-01-01T06:59:59+07:00", "type_timestamp"),
+        ("0001-01-01T07:00:00+07:00", None),
+        ("9999-12-31T23:59:59Z", None),
+        ("9999-12-31T17:00:00-07:00", "type_timestamp"),
+        ("9999-12-31T16:59:59.999999-07", None),
+    ],
+)
+def test_an_instant_lies_in_the_years_1_to_9999_in_utc_too(text: str, reason: str | None) -> None:
+    assert judged("health_visit", "admitted_at", [text]) == [reason]
+
+
+def test_a_period_is_written_in_plain_digits() -> None:
+    assert str(Period.parse("2024-01")) == "2024-01"
+    with pytest.raises(UsageError):
+        Period.parse("２０２４-01")

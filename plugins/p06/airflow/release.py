@@ -28,8 +28,11 @@ def stale() -> bool:
 def build() -> int:
     """Build every mart of the period beside what readers see."""
     with run.told_safely():
+        from p06 import plan
         from p06 import release as releasing
 
+        if not run.asked("rebuild") and not plan.wake(run.period()):
+            raise run.nothing_to_do("released meanwhile")
         return releasing.build(run.period(), run.log.info)
 
 
