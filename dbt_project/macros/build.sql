@@ -46,17 +46,6 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# The leaves of all register extracts the vault does not hold yet, each row with the key of its extract. #}
-{% macro staged_register() -%}
-    {%- set parent = source('staging', 'population_register') -%}
-    {%- for extract in var('register_new') %}
-        {{ 'union all' if not loop.first }}
-        select {{ extract['key'] }}::bigint as extract_key, leaf.* from {{ parent.incorporate(path={"identifier": extract['leaf']}) }} as leaf
-    {%- else %}
-        select null::bigint as extract_key, {{ typed_nulls('population_register') }} where false
-    {%- endfor -%}
-{%- endmacro %}
-
 {% macro typed_nulls(source_name) -%}
     null::date as period, null::text as extract_id, null::smallint as file_no, null::bigint as line, null::uuid as record_key
     {%- for column in contracts()[source_name]['columns'] -%}

@@ -22,3 +22,14 @@
     {% do adapter.commit() %}
     {{ return({'relations': [target_relation]}) }}
 {% endmaterialization %}
+
+{# The leaves of all register extracts the vault does not hold yet, each row with the key of its extract. #}
+{% macro staged_register() -%}
+    {%- set parent = source('staging', 'population_register') -%}
+    {%- for extract in var('register_new') %}
+        {{ 'union all' if not loop.first }}
+        select {{ extract['key'] }}::bigint as extract_key, leaf.* from {{ parent.incorporate(path={"identifier": extract['leaf']}) }} as leaf
+    {%- else %}
+        select null::bigint as extract_key, {{ typed_nulls('population_register') }} where false
+    {%- endfor -%}
+{%- endmacro %}

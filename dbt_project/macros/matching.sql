@@ -1,14 +1,5 @@
 {# The words of the matching cascade. #}
 
-{# vault.normalise_name, called only for names that are not in that form already but for letter case. #}
-{% macro normalised_name(name) -%}
-    case
-        when {{ name }} is nfc normalized and {{ name }} ~ '^\w+( \w+)*$' and lower({{ name }}) !~ '[òóỏõọ][ae]|[ùúủũụ]y'
-            then lower({{ name }})
-        else vault.normalise_name({{ name }})
-    end
-{%- endmacro %}
-
 {# At least two of normalised full name, birth date and sex agree; the name is only asked when it decides. #}
 {% macro two_of_three_agree(row, citizen) -%}
     case

@@ -39,6 +39,9 @@
         {% for indexed in config.get('indexed', []) %}
         create index if not exists {{ this.identifier }}_{{ indexed | join('_') }} on {{ target_relation }} ({{ indexed | join(', ') }});
         {% endfor %}
+        {% for name, rows in config.get('indexed_rows', {}).items() %}
+        create index if not exists {{ this.identifier }}_{{ name }} on {{ target_relation }} {{ rows }};
+        {% endfor %}
         create index if not exists {{ this.identifier }}_from_state on {{ target_relation }} using brin (from_state);
         create index if not exists {{ this.identifier }}_to_state on {{ target_relation }} (to_state) where to_state is not null;
     {% endcall %}

@@ -26,6 +26,22 @@ from p06.settings import settings
 Report = Callable[[str], None]
 EARLIEST_AREAS = date(1900, 1, 1)
 
+# What a row of vault.register_row is made with; macros that have nothing to do with it stand in other files.
+ROW_CODE = (
+    "models/identity/register/register_row.sql",
+    "models/staging/population/stg_population_register.sql",
+    "macros/held_extracts.sql",
+    "macros/normalised_name.sql",
+)
+# What a register state is made with, beside the macros: every model tagged register and all they read.
+STATE_CODE = (
+    "models/identity/register/",
+    "models/identity/int_area_code.sql",
+    "models/identity/int_register_input.sql",
+    "models/marts/population/",
+    "models/staging/population/",
+)
+
 
 class BuildFailed(P06Error):
     """dbt could not build or test the marts; never says more than which model and what kind of failure."""
@@ -48,8 +64,11 @@ class ExtractRef:
 
     @property
     def key(self) -> int:
-        """A 64-bit name of the extract and of how many of its rows are staged; another after a replay."""
-        name = hashlib.sha256(f"{self.extract_id}|{self.staged}".encode()).digest()
+        """A 64-bit name of the extract, of how many of its rows are staged, and of the code that reads them.
+
+        It is another after a replay, and after a change of that code: the vault then holds the extract anew.
+        """
+        name = hashlib.sha256(f"{self.extract_id}|{self.staged}|{_row_code()}".encode()).digest()
         return int.from_bytes(name[:8], "big", signed=True)
 
 
@@ -179,6 +198,7 @@ def _register_changes(spec: BuildSpec, connection: psycopg.Connection[Any]) -> d
     )
     after = _inputs(spec.register, spec.horizon)
     periods = held | {ref.key: ref.period.first_day for ref in spec.register}
+    horizon = _last_month(before, periods)
     changed = {key for _, key in before ^ after}
     code = connection.execute(
         "select code_hash from vault.register_state_code where state = %s", (spec.state_before,)
@@ -188,6 +208,7 @@ def _register_changes(spec: BuildSpec, connection: psycopg.Connection[Any]) -> d
         "register_new": [_mark(ref) for ref in spec.register if ref.key not in held],
         "register_changed": [{"key": key, "period": periods[key].isoformat()} for key in sorted(changed)],
         "register_everyone": everyone,
+        "register_horizon_before": (horizon or EARLIEST_AREAS).isoformat(),
     }
 
 
@@ -198,11 +219,16 @@ def _inputs(register: Iterable[ExtractRef], horizon: Period) -> set[tuple[str, i
 
 def _crosses_reform(before: set[tuple[str, int]], after: set[tuple[str, int]], periods: dict[int, date]) -> bool:
     """Whether a change of areas takes effect between the two states' last register months: it touches everyone."""
-    ends = [max((periods[key] for part, key in state if part == "rows"), default=None) for state in (before, after)]
+    ends = _last_month(before, periods), _last_month(after, periods)
     if ends[0] is None or ends[1] is None:
         return True
-    first, last = sorted(day for day in ends if day is not None)
+    first, last = min(ends[0], ends[1]), max(ends[0], ends[1])
     return any(first < day.replace(day=1) <= last for day in _area_editions())
+
+
+def _last_month(state: set[tuple[str, int]], periods: dict[int, date]) -> date | None:
+    """First day of the last month that gives rows to a register state; None when none does."""
+    return max((periods[key] for part, key in state if part == "rows"), default=None)
 
 
 def _record_state(spec: BuildSpec, connection: psycopg.Connection[Any]) -> None:
@@ -220,9 +246,26 @@ def _record_state(spec: BuildSpec, connection: psycopg.Connection[Any]) -> None:
 
 
 def _register_code() -> str:
-    """What a register state depends on beside its extracts: its models, and the area lists."""
-    parts = [project.content_hash("models/identity/register/"), codelist.hash("area"), codelist.hash("area_change")]
+    """What a register state depends on beside its extracts: its models and all they read, and the area lists."""
+    parts = [project.content_hash(part) for part in STATE_CODE]
+    parts += [codelist.hash("area"), codelist.hash("area_change")]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
+
+
+def _row_code() -> str:
+    """What a row of ``vault.register_row`` depends on beside its extract: SHA-256 over the files of ``ROW_CODE``."""
+    paths = [settings().dbt_project / name for name in ROW_CODE]
+    return _content(tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths))
+
+
+@cache
+def _content(stamps: tuple[tuple[Path, int, int], ...]) -> str:
+    digest = hashlib.sha256()
+    for path, _, _ in stamps:
+        content = path.read_bytes()
+        digest.update(f"{path.name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
 
 
 def _area_edition(ref: ExtractRef) -> date:

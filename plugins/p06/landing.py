@@ -57,7 +57,7 @@ class Delivery:
             with path.open("rb") as file:
                 return file.read(MANIFEST_LIMIT)
         except FileNotFoundError:
-            return None
+            return None if self.name else b""  # a folder that stands for its deliveries is no unwritten one
 
     @property
     def state(self) -> str:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import date
+from pathlib import Path
 from typing import Any
 
-from p06 import database, project
+import pytest
+
+from p06 import build, database, project
+from p06.settings import settings
 from tests.dbt.hand_staged import NEW_AREAS, OLD_AREAS, Row, Warehouse, fresh, token
 
 MAI, LAN, HOA, CUC, DAO = 1190000001, 1190000002, 1190000003, 1190000004, 1190000005
@@ -132,6 +137,141 @@ def test_a_change_of_number_alone_makes_neither_a_gap_nor_a_version(warehouse: W
     warehouse.build("2024-02", test=False)
     assert versions(warehouse, CUC) == [("2024-01-01", None)]
     assert warehouse.rows("select citizen_id from identified.dim_citizen", "identified") == [("001190000005",)]
+
+
+def test_a_new_number_stated_beyond_the_horizon_ends_nothing_yet(warehouse: Warehouse) -> None:
+    warehouse.register("2024-01", {"citizen_id": CUC, "full_name": "Lê Thị Cúc"})
+    warehouse.register("2024-02", {"citizen_id": DAO, "previous_citizen_id": CUC, "full_name": "Lê Thị Cúc"})
+    who = "select citizen_id from identified.dim_citizen"
+    warehouse.build("2024-01", test=False)
+    assert versions(warehouse, CUC) == [("2024-01-01", None)]
+    with database.connect("builder") as connection:
+        held = connection.execute("select citizen_id, valid_from::text, valid_to from vault.citizen_history").fetchall()
+    assert held == [(CUC, "2024-01-01", None)]
+    assert warehouse.rows(who, "identified") == [("001190000004",)]
+    warehouse.build("2024-02", test=False)
+    assert versions(warehouse, CUC) == [("2024-01-01", None)]
+    assert warehouse.rows(who, "identified") == [("001190000005",)]
+    assert_as_if_built_at_once(warehouse)
+
+
+def assert_as_if_built_at_once(warehouse: Warehouse) -> None:
+    """The register's history is what an empty vault makes of the same extracts in one state."""
+    names = ("citizen_history", "citizen_root", "dim_citizen_identity", "dim_citizen")
+    expected, last = everything(warehouse), warehouse.newest
+    accepted = dict(warehouse.accepted)
+    with database.connect("builder") as connection:
+        tokens = connection.execute("select citizen_id, citizen_token from vault.citizen_token").fetchall()
+    other = fresh()
+    with database.connect("loader") as connection, connection.cursor() as cursor:
+        cursor.executemany("insert into vault.citizen_token values (%s, %s)", tokens)
+    other.accepted = accepted
+    other.build(str(last), test=False)
+    found = everything(other)
+    assert {name: found[name] for name in names} == {name: expected[name] for name in names}
+
+
+def test_of_several_numbers_held_at_once_the_one_further_along_the_chain_is_the_newest(warehouse: Warehouse) -> None:
+    # CUC takes MAI's place and LAN takes CUC's, which only March tells.
+    warehouse.register("2024-01", {"citizen_id": MAI}, {"citizen_id": CUC}, {"citizen_id": LAN, "eid_level": "2"})
+    warehouse.register("2024-03", {"citizen_id": CUC, "previous_citizen_id": MAI})
+    warehouse.register("2024-04", {"citizen_id": LAN, "previous_citizen_id": CUC, "eid_level": "2"})
+    warehouse.build("2024-01", test=False)
+    with database.connect("builder") as connection:
+        held = connection.execute("select root_id, citizen_id from vault.citizen_history").fetchall()
+        depths = connection.execute("select citizen_id, depth from vault.citizen_root order by 1").fetchall()
+    assert held == [(MAI, LAN)]
+    assert depths == [(MAI, 0), (LAN, 2), (CUC, 1)]
+    assert versions(warehouse, MAI, "eid_level") == [("2024-01-01", None, "2")]
+
+
+def test_in_a_circle_of_numbers_no_one_stands_further_along(warehouse: Warehouse) -> None:
+    warehouse.register("2024-01", {"citizen_id": HOA}, {"citizen_id": CUC}, {"citizen_id": DAO})
+    warehouse.register(
+        "2024-02",
+        {"citizen_id": HOA, "previous_citizen_id": DAO},
+        {"citizen_id": CUC, "previous_citizen_id": HOA},
+        {"citizen_id": DAO, "previous_citizen_id": CUC},
+    )
+    warehouse.build("2024-01", test=False)
+    with database.connect("builder") as connection:
+        depths = connection.execute("select distinct depth from vault.citizen_root").fetchall()
+        held = connection.execute("select root_id, citizen_id from vault.citizen_history").fetchall()
+    assert (len(depths), held) == (1, [(HOA, DAO)])
+
+
+def test_a_card_dated_ahead_counts_from_the_month_that_reaches_it(warehouse: Warehouse) -> None:
+    warehouse.register(
+        "2024-01",
+        {"citizen_id": MAI, "id_card_issued_on": date(2024, 3, 31)},
+        {"citizen_id": LAN, "id_card_issued_on": date(2024, 1, 31)},
+        {"citizen_id": HOA, "id_card_issued_on": date(2024, 3, 1)},
+        {"citizen_id": DAO, "id_card_issued_on": date(2024, 4, 1)},
+    )
+    warehouse.build("2024-01", test=False)
+    assert versions(warehouse, MAI, "has_id_card") == [("2024-01-01", None, False)]
+    assert versions(warehouse, LAN, "has_id_card") == [("2024-01-01", None, True)]
+    warehouse.register("2024-02", {"citizen_id": HOA, "record_op": "remove"})
+    warehouse.build("2024-02", test=False)
+    assert versions(warehouse, MAI, "has_id_card") == [("2024-01-01", None, False)]
+    warehouse.register("2024-03", {"citizen_id": CUC})
+    warehouse.build("2024-03", test=False)
+    split = [("2024-01-01", "2024-03-01", False), ("2024-03-01", None, True)]
+    assert versions(warehouse, MAI, "has_id_card") == split
+    assert versions(warehouse, HOA, "has_id_card") == [("2024-01-01", "2024-02-01", False)]
+    assert versions(warehouse, DAO, "has_id_card") == [("2024-01-01", None, False)]
+    differing = (
+        "select count(*) from marts.citizen_month m join marts.dim_citizen d on d.citizen_token = m.citizen_token"
+        " and d.valid_from <= m.period and (d.valid_to is null or d.valid_to > m.period)"
+        " where d.has_id_card is distinct from m.has_id_card"
+    )
+    assert warehouse.rows(differing) == [(0,)]
+    with database.connect("builder") as connection:
+        affected = connection.execute("select root_id from vault.int_affected order by 1").fetchall()
+    assert affected == [(MAI,), (HOA,), (CUC,)]
+    assert_as_if_built_at_once(warehouse)
+
+
+def test_a_state_knows_every_model_it_is_made_with(warehouse: Warehouse) -> None:
+    manifest = build._manifest(settings().home / "dbt")
+    open_ends = [name for name, node in manifest.nodes.items() if "register" in node.tags and name.startswith("model.")]
+    upstream: set[str] = set()
+    while open_ends:
+        name = open_ends.pop()
+        if name in manifest.nodes and name not in upstream:
+            upstream.add(name)
+            open_ends += manifest.nodes[name].depends_on.nodes
+    files = {manifest.nodes[name].original_file_path for name in upstream}
+    assert "models/marts/population/dim_citizen.sql" in files
+    assert [path for path in sorted(files) if not path.startswith(build.STATE_CODE)] == []
+    assert all((settings().dbt_project / name).exists() for name in (*build.STATE_CODE, *build.ROW_CODE))
+
+
+def test_a_change_of_the_code_reads_the_register_anew(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse.register("2024-01", {"citizen_id": MAI, "full_name": "Lê Thị Mai"})
+    warehouse.build("2024-01", test=False)
+    changed = tmp_path / "dbt_project"
+    shutil.copytree(settings().dbt_project, changed)
+    monkeypatch.setenv("P06_DBT_PROJECT", str(changed))
+    settings.cache_clear()
+
+    def change(path: str, old: str, new: str) -> None:
+        text = (changed / path).read_text(encoding="utf-8")
+        assert text.count(old) == 1
+        (changed / path).write_text(text.replace(old, new), encoding="utf-8")
+
+    change("macros/normalised_name.sql", "else vault.normalise_name({{ name }})", "else 'another'")
+    change("macros/normalised_name.sql", "then lower({{ name }})", "then upper({{ name }})")
+    warehouse.build("2024-01", test=False)
+    with database.connect("builder") as connection:
+        names = connection.execute("select name_norm from vault.citizen_history where to_state is null").fetchall()
+    assert names == [("LÊ THỊ MAI",)]
+
+    change("models/marts/population/dim_citizen.sql", "    eid_level\n", "    '9' as eid_level\n")
+    warehouse.build("2024-01", test=False)
+    assert versions(warehouse, MAI, "eid_level") == [("2024-01-01", None, "9")]
 
 
 def test_of_a_circle_of_numbers_the_smallest_is_the_root(warehouse: Warehouse) -> None:

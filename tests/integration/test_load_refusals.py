@@ -6,7 +6,8 @@ import gzip
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -277,19 +278,25 @@ def test_the_name_of_a_folder_is_neither_a_hindrance_nor_kept(
     assert [one["code"] for one in codes_] == (["P06-LOAD-011"] if odd else [])
 
 
-@pytest.mark.parametrize("level", ["delivery", "period"])
-def test_a_folder_that_cannot_be_read_stops_no_other(sender: Sender, level: str) -> None:
-    sender.rows(visits(2), name="readable", period="2024-02")
-    bad = sender.rows(visits(2))
-    folder = bad.folder if level == "delivery" else bad.folder.parent
-    folder.chmod(0)
-    try:
-        if os.access(folder, os.R_OK):  # the superuser reads everything; for everyone else this is the defect
-            assert [result.outcome for result in load.load()] == ["accepted", "accepted"]
-        else:
-            assert [result.outcome for result in load.load()] == ["failed", "accepted"]
-    finally:
-        folder.chmod(0o700)
+@pytest.mark.parametrize("level", ["delivery", "period", "source"])
+def test_a_folder_that_cannot_be_read_stops_no_other(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch, level: str
+) -> None:
+    sender.rows([line("population_register")], "population_register")
+    bad = sender.rows(visits(2)).folder
+    closed = {"delivery": bad, "period": bad.parent, "source": bad.parent.parent}[level]
+    listing = Path.iterdir
+
+    def forbidden(folder: Path) -> Iterator[Path]:
+        if folder == closed:
+            raise PermissionError(13, "not for you")
+        return listing(folder)
+
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    results = {result.source: (result.outcome, result.error) for result in load.load()}
+    assert results["population_register"] == ("accepted", None)
+    outcome, error = results["health_visit"]
+    assert (outcome, error and error.code) == ("failed", "P06-LOAD-043")
 
 
 def test_a_folder_taken_away_while_landing_is_listed_stops_no_other(

@@ -1,19 +1,21 @@
 -- one row per citizen, range of periods in which nothing about the citizen changed, and register state
-{{ config(materialized='system_versioned', key=['root_id', 'valid_from'], scope='root_id', indexed=[['root_id']], contract={'enforced': true}) }}
+{{ config(materialized='system_versioned', key=['root_id', 'valid_from'], scope='root_id', indexed=[['root_id']], indexed_rows={'card_dated_ahead': "(id_card_issued_on) where id_card_issued_on >= valid_from + interval '1 month'"}, contract={'enforced': true}) }}
 
 {%- set attributes = [
     'citizen_id', 'full_name', 'name_norm', 'birth_date', 'sex', 'old_id', 'residence_code', 'residence_edition', 'status',
-    'death_date', 'id_card_issued_on', 'has_id_card', 'eid_level',
+    'death_date', 'id_card_issued_on', 'eid_level',
 ] %}
 
 with
--- every number of the affected citizens; a joined number belongs to its root alone
+-- every number of the affected citizens; a joined number belongs to its root alone, and is known to be superseded
+-- once the month that says so is within the horizon
 numbers as (
     select
         a.root_id,
         a.citizen_token,
         a.root_id as citizen_id,
         null::date as superseded_from,
+        0 as depth,
         false as is_joined
     from {{ ref('int_affected') }} as a
     where not exists (
@@ -24,7 +26,8 @@ numbers as (
         a.root_id,
         a.citizen_token,
         c.citizen_id,
-        c.superseded_from,
+        case when c.superseded_from <= date '{{ var("register_horizon") }}' then c.superseded_from end,
+        c.depth,
         true
     from {{ ref('int_affected') }} as a
     inner join {{ ref('citizen_root') }} as c on c.root_id = a.root_id and c.to_state is null
@@ -36,6 +39,7 @@ sent as (
         n.citizen_token,
         n.is_joined,
         n.superseded_from,
+        n.depth,
         r.period,
         lead(r.period) over (partition by r.citizen_id order by r.period) as next_period,
         min(r.period) over (partition by r.citizen_id) as first_period,
@@ -51,7 +55,6 @@ sent as (
         r.status,
         r.death_date,
         r.id_card_issued_on,
-        coalesce(r.id_card_issued_on < r.period + interval '1 month', false) as has_id_card,
         r.eid_level
     from numbers as n
     inner join {{ ref('register_row') }} as r on r.citizen_id = n.citizen_id
@@ -82,7 +85,8 @@ joined_ranges as (
     from joined_days
 ),
 
--- the state of a citizen with several numbers is that of the newest number still held
+-- the state of a citizen with several numbers is that of the newest number still held: the one furthest along the
+-- chain, then the one that appeared last, then the greatest
 states as (
     select
         h.root_id,
@@ -106,7 +110,7 @@ states as (
             and h.valid_from <= j.valid_from
             and (h.valid_to is null or h.valid_to > j.valid_from)
         where h.is_joined
-        order by j.root_id, j.valid_from, h.first_period desc, h.citizen_id desc
+        order by j.root_id, j.valid_from, h.depth desc, h.first_period desc, h.citizen_id desc
     )
 ),
 

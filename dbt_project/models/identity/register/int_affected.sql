@@ -1,4 +1,6 @@
 -- one row per citizen whom the register extracts changed since the visible state touch
+{%- set reached = [var('register_horizon_before'), var('register_horizon')] | sort %}
+
 with
 changed_numbers as (
     {% if var('register_everyone') -%}
@@ -14,6 +16,16 @@ changed_numbers as (
     {%- for extract in var('register_changed') %}
         {{ 'or ' if not loop.first }}(r.period = date '{{ extract["period"] }}' and r.extract_key = {{ extract["key"] }})
     {%- endfor %}
+    union
+    -- whose card is dated ahead, to a month that one of the two states reaches and the other does not
+    select h.root_id
+    from vault.citizen_history as h
+    where
+        h.id_card_issued_on >= h.valid_from + interval '1 month'
+        and h.id_card_issued_on >= date '{{ reached[0] }}' + interval '1 month'
+        and h.id_card_issued_on < date '{{ reached[1] }}' + interval '1 month'
+        and h.from_state <= {{ var('state_before') }}
+        and (h.to_state is null or h.to_state > {{ var('state_before') }})
     {%- endif %}
 ),
 
