@@ -32,7 +32,6 @@ from p06.repeats import ENTRY, Record, Repeats
 from p06.scanner import Chunk, Scanner, split, walk
 
 BOM = b"\xef\xbb\xbf"
-LINE_DIGITS = 12
 _NAMED = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _DIGITS = np.frombuffer(b"".join(b"%04d" % number for number in range(10_000)), np.uint32)
 
@@ -344,15 +343,19 @@ class Intake:
         if None in layout.columns:
             raws = [self._without_added(raw, layout) for raw in raws]
         delimiter = self.manifest.format.dialect.delimiter
-        width = 1 + LINE_DIGITS + (1 + 32 if self._sign else 0) + 1
+        powers = (
+            [power for power in (100_000_000, 10_000, 1) if power == 1 or int(lines[-1]) >= power] if count else [1]
+        )
+        digits = 4 * len(powers)
+        width = 1 + digits + (1 + 32 if self._sign else 0) + 1
         tails = np.full((count, width), delimiter[0], np.uint8)
-        digits = np.empty((count, 3), np.uint32)
-        for place, power in enumerate((100_000_000, 10_000, 1)):
-            digits[:, place] = _DIGITS[lines // power % 10_000]
-        tails[:, 1 : 1 + LINE_DIGITS] = digits.view(np.uint8)
+        groups = np.empty((count, len(powers)), np.uint32)
+        for place, power in enumerate(powers):
+            groups[:, place] = _DIGITS[lines // power % 10_000]
+        tails[:, 1 : 1 + digits] = groups.view(np.uint8)
         if self._sign:
             signed = b"".join(map(self._sign, keys)).hex().encode("ascii")
-            tails[:, 2 + LINE_DIGITS : -1] = np.frombuffer(signed, np.uint8).reshape(count, 32)
+            tails[:, 2 + digits : -1] = np.frombuffer(signed, np.uint8).reshape(count, 32)
         tails[:, -1] = ord("\n")
         pieces: list[bytes] = [b""] * (2 * count)
         pieces[0::2] = raws
