@@ -1,18 +1,16 @@
-"""One streaming pass over a delivery: blocks of bytes in, judged rows out. Needs no database.
+"""One streaming pass over a delivery: files in, judged rows out. Needs no database.
 
-For each block: scan (``scanner``), parse what is sound into columns of text, judge them by the contract (``rules``),
-and hand on the good rows as they stand in the file, each with its line and its record key behind it, ready for COPY.
-Nothing on the good path is done row by row in Python but the keyed hash of the business key.
+For each block of a reader: judge the columns by the contract (``rules``), set aside what is wrong, and hand on the good
+rows in the database's own binary form, each with its place and its record key (``encode``). Nothing on the good path
+is done row by row in Python but the keyed hash of the business key.
 """
 
 from __future__ import annotations
 
 import pickle
-import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -20,34 +18,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
-from pyarrow import csv
 
+from p06 import encode, readers
 from p06 import rules as checks
-from p06.contract import Column, Contract
+from p06.contract import Contract
 from p06.errors import P06Error, Refused
-from p06.manifest import Manifest, StatedFile
-from p06.reading import Reading, ahead
+from p06.manifest import Manifest
+from p06.reading import Reading
+from p06.records import Block, Reader
 from p06.repeats import ENTRY, Record, Repeats
-from p06.scanner import Chunk, Scanner, split, walk
 
-BOM = b"\xef\xbb\xbf"
-_NAMED = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_DIGITS = np.frombuffer(b"".join(b"%04d" % number for number in range(10_000)), np.uint32)
+KEY_BYTES = 16  # of a record key, and of the hash that finds rows of the same key
 
-
-@dataclass(frozen=True)
-class Layout:
-    """The columns of one file in their order; None for a column the contract lets senders add."""
-
-    columns: tuple[Column | None, ...]
-    begin: int  # where the records begin, decompressed
-    line: int  # physical line they begin on
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Staging names in file order."""
-        return tuple(column.name for column in self.columns if column)
+Sign = Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True)
@@ -65,11 +48,9 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Batch:
-    """Good rows of one block as lines of csv in the manifest's dialect: the file's columns, line, record key."""
+    """Good rows of one block, in COPY's binary format: file_no, line, record key if signed, ``Intake.columns``."""
 
-    file: StatedFile
-    columns: tuple[str, ...]
-    data: bytes
+    data: Any
     rows: int
 
 
@@ -81,18 +62,22 @@ class Intake:
         contract: Contract,
         manifest: Manifest,
         folder: Path,
-        sign: Callable[[bytes], bytes] | None = None,
+        sign: Sign | None = None,
     ) -> None:
         """``sign`` makes the record key; without it batches carry none."""
         self.contract, self.manifest = contract, manifest
+        self.columns = encode.table_columns(contract.columns)
         self.received = 0
         self.passed = 0
         self.rejected = 0
         self._sign = sign
         self._readings = {
-            file.number: Reading(file, folder / file.name, manifest.format.compression) for file in manifest.files
+            file.number: Reading(file, folder / file.name, manifest.format.compression, manifest.format.encoding)
+            for file in manifest.files
         }
-        self._layouts: dict[int, Layout] = {}
+        self._readers: dict[int, Reader] = {
+            number: readers.reader(contract, manifest, reading) for number, reading in self._readings.items()
+        }
         self._rules = checks.Rules(contract, manifest.period, manifest.admin_code_version)
         self._repeats = Repeats()
         self._spool = tempfile.TemporaryFile(prefix="p06-")  # noqa: SIM115
@@ -104,22 +89,9 @@ class Intake:
         self._repeats.close()
         self._spool.close()
 
-    @property
-    def dialect_options(self) -> tuple[str, str]:
-        """Delimiter and quote of the batches."""
-        dialect = self.manifest.format.dialect
-        return dialect.delimiter.decode("ascii"), dialect.quote.decode("ascii")
-
     def check_headers(self) -> list[P06Error]:
         """Compare the header of each file with the contract, reading no further. Later steps need it to be empty."""
-        found: list[P06Error] = []
-        for reading in self._readings.values():
-            header = reading.again()
-            blocks = header.blocks()
-            first = next(blocks, b"")
-            blocks.close()  # type: ignore[attr-defined]
-            found += [header.error] if header.error else self._layout(reading.file, first)
-        return found
+        return [error for reader in self._readers.values() for error in reader.header()]
 
     def verify(self) -> list[P06Error]:
         """Read every file for its checksum alone; returns the mismatches."""
@@ -137,32 +109,18 @@ class Intake:
         """
         mismatches: list[P06Error] = []
         for number, reading in self._readings.items():
-            scanner = Scanner(
-                self.manifest.format.dialect, len(self._layouts[number].columns),
-                self._layouts[number].line, self._layouts[number].begin, count_fields=False,
-            )  # fmt: skip
-            skip = self._layouts[number].begin
-            blocks = ahead(reading.blocks())
-            first = True
+            reader = self._readers[number]
             try:
-                for block, last in _marking_last(blocks):
-                    if first and not self._same_header(number, block):
-                        raise Refused("P06-LOAD-001", [P06Error("P06-LOAD-015", file=number, at="header")])
-                    first = False
-                    body = block[skip:] if skip else block
-                    skip = max(skip - len(block), 0)
-                    chunk = scanner.feed(body, last and reading.error is None)
-                    batch = self._judge(number, chunk)
-                    if batch.rows:
+                for block in reader.blocks():
+                    batch = self._judge(number, block)
+                    if batch is not None:
                         yield batch
             except Refused as error:
                 raise Refused(error.code, error.mismatches, **{"file": number, **error.where}) from None
-            finally:
-                blocks.close()
-            self.received += scanner.seen
+            self.received += reader.seen
             mismatches += reading.mismatches()
-            if reading.error is None and scanner.seen != reading.file.rows:
-                mismatches.append(P06Error("P06-LOAD-016", file=number, stated=reading.file.rows, found=scanner.seen))
+            if reading.error is None and reader.seen != reading.file.rows:
+                mismatches.append(P06Error("P06-LOAD-016", file=number, stated=reading.file.rows, found=reader.seen))
         if mismatches:
             raise Refused("P06-LOAD-001", mismatches)
 
@@ -176,18 +134,16 @@ class Intake:
 
     def duplicates(self) -> Any:
         """The records equal to an earlier one, as an array of ``repeats.REMOVED``."""
-        return self._repeats.duplicates(self._texts, self._content)
+        return self._repeats.find(self._again, self._content, self._key)
 
     def conflicts(self, duplicates: Any) -> Iterator[Rejected]:
-        """The rows that passed the rules but share their key with another that did."""
-        if not self.contract.key:
-            return
+        """The rows that passed the rules but share their key with another that did; after ``duplicates``."""
         name = ", ".join(self.contract.key)
-        for record in self._repeats.conflicts(duplicates["ordinal"], self._texts, self._key):
+        for record in self._repeats.conflicts(self._again):
             yield _conflict(record, name)
 
     def quarantined(self, duplicates: Any) -> Iterator[Rejected]:
-        """The rows the scanner or the rules rejected, without those that are duplicates."""
+        """The rows the reader or the rules rejected, without those that are duplicates."""
         removed = duplicates["ordinal"]
         self._spool.seek(0)
         while True:
@@ -200,260 +156,97 @@ class Intake:
             gone = removed[places] == ordinals if len(removed) else np.zeros(len(entries), np.bool_)
             yield from compress(entries, (~gone).tolist())
 
-    def _layout(self, file: StatedFile, first: bytes) -> list[P06Error]:
-        """Read a file's header; remembers its layout when it fits."""
-        begin = len(BOM) if first.startswith(BOM) else 0
-        if not self.manifest.format.header:
-            self._layouts[file.number] = Layout(self.contract.columns, begin, 1)
-            return []
-        dialect = self.manifest.format.dialect
-        walked = walk(first, begin, dialect, None, True) if len(first) > begin else None
-        if walked is None or walked.reasons:
-            return [P06Error("P06-LOAD-029", file=file.number)]
-        try:
-            names = [name.decode() for name in split(first[begin : walked.end], dialect)]
-        except UnicodeDecodeError:
-            return [P06Error("P06-LOAD-029", file=file.number)]
-        found = _compare_header(self.contract, names, file.number)
-        if not found:
-            known = {column.physical_name: column for column in self.contract.columns}
-            columns = tuple(known.get(name) for name in names)
-            self._layouts[file.number] = Layout(columns, walked.next, 1 + walked.lines)
-        return found
-
-    def _same_header(self, number: int, first: bytes) -> bool:
-        """Whether the file still begins as ``check_headers`` saw it; a file that cannot be read says so by itself."""
-        reading, known = self._readings[number], self._layouts[number]
-        return reading.error is not None or (not self._layout(reading.file, first) and self._layouts[number] == known)
-
-    def _judge(self, number: int, chunk: Chunk) -> Batch:
+    def _judge(self, number: int, block: Block) -> Batch | None:
         """One block: quarantine what is wrong, note every sound record, return the good rows."""
-        layout, stated = self._layouts[number], self._readings[number].file
-        columns: dict[str, Any] = {}
-        if len(chunk):
-            chunk, columns = self._columns(chunk, layout)
         rejected = [
             Rejected(-1, number, one.line, one.record, one.raw, one.reasons, (None,) * len(one.reasons))
-            for one in chunk.unsound
+            for one in block.unsound
         ]
-        data, count = b"", 0
-        if len(chunk):
-            raws = chunk.raws
-            wrong = checks.reasons_by_row(self._rules.judge(columns))
-            good = np.ones(len(chunk), np.bool_)
+        batch = None
+        if len(block):
+            wrong = checks.reasons_by_row(self._rules.judge(block.columns, block.failures, len(block)))
+            good = np.ones(len(block), np.bool_)
             good[list(wrong)] = False
-            keys, keyed = self._keys(columns, raws)
-            entries = np.empty(len(chunk), ENTRY)
-            entries["row"] = np.fromiter(map(hash, self._plain(chunk, columns, raws, layout)), np.int64, len(chunk))
-            entries["key"] = np.fromiter(map(hash, keys), np.int64, len(chunk))
-            entries["file"] = number
-            entries["keyed"] = good & keyed
-            entries["line"] = chunk.lines
-            entries["record"] = chunk.records
-            entries["offset"] = chunk.starts + chunk.offset
-            entries["length"] = chunk.ends - chunk.starts
-            ordinal = self._repeats.add(entries)
-            for row in sorted(wrong):
+            keyed, hashes, keys = self._identify(block)
+            ordinal = self._note(number, block, hashes, good & keyed)
+            rows = sorted(wrong)
+            for row, raw in zip(rows, block.raws(rows), strict=True):
                 reasons, names = wrong[row]
-                rejected.append(
-                    Rejected(
-                        ordinal + row, number, int(chunk.lines[row]), int(chunk.records[row]), raws[row],
-                        tuple(reasons), tuple(names),
-                    )
-                )  # fmt: skip
-            count = int(good.sum())
-            data = self._lines(raws, keys, good, count, chunk.lines, layout)
+                place = (ordinal + row, number, int(block.lines[row]), int(block.records[row]))
+                rejected.append(Rejected(*place, raw, tuple(reasons), tuple(names)))
+            batch = self._encoded(number, block, good, keys)
         if rejected:
             pickle.dump(rejected, self._spool, pickle.HIGHEST_PROTOCOL)
         self.rejected += len(rejected)
-        self.passed += count
-        return Batch(stated, layout.names, data, count)
+        return batch
 
-    def _columns(self, chunk: Chunk, layout: Layout) -> tuple[Chunk, dict[str, Any]]:
-        """The sound records as columns of text, empty for null; and the chunk without lines of wrong width."""
-        dialect = self.manifest.format.dialect
-        gaps = chunk.starts[1:] - chunk.ends[:-1]
-        if not chunk.unsound and (not len(gaps) or int(gaps.max()) <= 2):
-            text = memoryview(chunk.data)[int(chunk.starts[0]) : int(chunk.ends[-1])]
-        else:
-            text = memoryview(b"\n".join(chunk.raws))
-        if text[: len(BOM)] == BOM:  # pyarrow takes one mark away at the start of what it is given
-            text = memoryview(BOM + bytes(text))
-        wrong: list[int] = []
+    def _identify(self, block: Block) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64], bytes]:
+        """Of each row: whether its business key is whole, a hash equal rows and rows of one key share, its record key.
 
-        def set_aside(row: csv.InvalidRow) -> str:
-            wrong.append(row.number - 1)
-            return "skip"
-
-        names = [str(number) for number in range(len(layout.columns))]
-        wanted = [str(number) for number, column in enumerate(layout.columns) if column]
-        table = csv.read_csv(
-            pa.py_buffer(text),
-            csv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=names),
-            csv.ParseOptions(
-                delimiter=dialect.delimiter.decode("ascii"),
-                quote_char=dialect.quote.decode("ascii") if chunk.quoted else False,
-                newlines_in_values=chunk.quoted,
-                ignore_empty_lines=False,
-                invalid_row_handler=set_aside,
-            ),
-            csv.ConvertOptions(
-                check_utf8=False, column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False,
-                include_columns=wanted,
-            ),
-        )  # fmt: skip
-        if wrong:
-            chunk = chunk.without(wrong)
-        if table.num_rows != len(chunk):
-            raise P06Error("P06-LOAD-032", at="parser", expected=len(chunk), found=table.num_rows)
-        arrays = [column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() for column in table.columns]
-        return chunk, dict(zip(layout.names, arrays, strict=True))
-
-    def _keys(self, columns: dict[str, Any], raws: list[bytes]) -> tuple[list[bytes], npt.NDArray[np.bool_]]:
-        """The business key of each row and whether it is whole; a row without one is its own key."""
-        found = checks.key_texts(self.contract, columns)
+        A row without a key is its own key.
+        """
+        found = checks.key_texts(self.contract, block.columns)
         if found is None:
-            return raws, np.zeros(len(raws), np.bool_)
-        texts, whole = found
-        return texts.cast(pa.binary()).to_pylist(), whole
+            whole = np.zeros(len(block), np.bool_)
+            texts: list[bytes] = self._rows(block)
+        else:
+            parts, whole = found
+            texts = parts.cast(pa.binary()).to_pylist()
+            if not whole.all():
+                contents = self._rows(block)
+                texts = [key if held else own for key, held, own in zip(texts, whole, contents, strict=True)]
+        if self._sign is None:
+            return whole, np.fromiter(map(hash, texts), np.int64, len(texts)), b""
+        keys = b"".join(map(self._sign, texts))
+        return whole, np.frombuffer(keys, "<i8")[::2], keys
 
-    def _plain(self, chunk: Chunk, columns: dict[str, Any], raws: list[bytes], layout: Layout) -> list[bytes]:
+    def _rows(self, block: Block) -> list[bytes]:
         """One text per row, the same for rows that are equal in all columns."""
-        if not chunk.quoted and layout.columns == self.contract.columns:
-            return raws
-        empty = checks.texts([""] * len(raws)) if len(columns) < len(self.contract.columns) else None
-        parts = [columns.get(column.name, empty) for column in self.contract.columns]
-        delimiter = self.manifest.format.dialect.delimiter.decode("ascii")
-        joined: Any = pc.binary_join_element_wise(*parts, delimiter) if len(parts) > 1 else parts[0]
-        return joined.cast(pa.binary()).to_pylist()  # type: ignore[no-any-return]
+        empty = checks.texts([""] * len(block))
+        parts = [block.columns.get(column.name, empty) for column in self.contract.columns]
+        return checks.join(parts, "\0").cast(pa.binary()).to_pylist()  # type: ignore[no-any-return]
 
-    def _lines(
-        self,
-        raws: list[bytes],
-        keys: list[bytes],
-        good: npt.NDArray[np.bool_],
-        count: int,
-        lines: npt.NDArray[np.int64],
-        layout: Layout,
-    ) -> bytes:
-        """The good rows as they stand in the file, each followed by its line and record key."""
-        if count < len(raws):
-            mask = good.tolist()
-            raws, keys, lines = list(compress(raws, mask)), list(compress(keys, mask)), lines[good]
-        if None in layout.columns:
-            raws = [self._without_added(raw, layout) for raw in raws]
-        delimiter = self.manifest.format.dialect.delimiter
-        powers = (
-            [power for power in (100_000_000, 10_000, 1) if power == 1 or int(lines[-1]) >= power] if count else [1]
-        )
-        digits = 4 * len(powers)
-        width = 1 + digits + (1 + 32 if self._sign else 0) + 1
-        tails = np.full((count, width), delimiter[0], np.uint8)
-        groups = np.empty((count, len(powers)), np.uint32)
-        for place, power in enumerate(powers):
-            groups[:, place] = _DIGITS[lines // power % 10_000]
-        tails[:, 1 : 1 + digits] = groups.view(np.uint8)
-        if self._sign:
-            signed = b"".join(map(self._sign, keys)).hex().encode("ascii")
-            tails[:, 2 + digits : -1] = np.frombuffer(signed, np.uint8).reshape(count, 32)
-        tails[:, -1] = ord("\n")
-        pieces: list[bytes] = [b""] * (2 * count)
-        pieces[0::2] = raws
-        pieces[1::2] = tails.view(f"S{width}").ravel().tolist()
-        return b"".join(pieces)
+    def _note(self, number: int, block: Block, hashes: npt.NDArray[np.int64], keyed: npt.NDArray[np.bool_]) -> int:
+        entries = np.empty(len(block), ENTRY)
+        entries["hash"] = hashes
+        entries["file"] = number
+        entries["keyed"] = keyed
+        entries["line"] = block.lines
+        entries["record"] = block.records
+        entries["offset"] = block.offsets
+        entries["length"] = block.lengths
+        return self._repeats.add(entries)
 
-    def _without_added(self, raw: bytes, layout: Layout) -> bytes:
-        """A record without the columns the contract does not know, each field quoted."""
-        dialect = self.manifest.format.dialect
-        kept = compress(split(raw, dialect), (column is not None for column in layout.columns))
-        quote = dialect.quote
-        return dialect.delimiter.join(quote + field.replace(quote, quote * 2) + quote for field in kept)
+    def _encoded(self, number: int, block: Block, good: npt.NDArray[np.bool_], keys: bytes) -> Batch | None:
+        lines, values = block.lines, dict(block.columns)
+        count = int(good.sum())
+        if not count:
+            return None
+        signed = keys if self._sign else None
+        if count < len(block):
+            rows = np.flatnonzero(good)
+            lines = lines[rows]
+            values = {name: checks.taking(column, rows) for name, column in values.items()}
+            if signed is not None:
+                signed = np.frombuffer(signed, np.uint8).reshape(-1, KEY_BYTES)[rows].tobytes()
+        self.passed += count
+        return Batch(encode.encode(self.columns, values, number, lines, signed), count)
 
-    def _texts(self, groups: Iterable[Any]) -> Iterator[bytes]:
-        """The raw text of entries in file order."""
-        for number, spans in _by_file(groups):
-            try:
-                yield from self._readings[number].pieces(spans)
-            except P06Error as error:
-                raise Refused("P06-LOAD-001", [error]) from None
+    def _again(self, number: int, places: Iterable[Any]) -> Iterator[tuple[bytes, dict[str, str]]]:
+        """Records of one file once more."""
+        try:
+            yield from self._readers[number].again(places)
+        except P06Error as error:
+            raise Refused("P06-LOAD-001", [error]) from None
 
-    def _fields(self, raw: bytes, file: int) -> dict[str, bytes]:
-        fields = split(raw, self.manifest.format.dialect)
-        return {c.name: field for c, field in zip(self._layouts[file].columns, fields, strict=True) if c}
+    def _content(self, fields: dict[str, str]) -> bytes:
+        return "\0".join([fields.get(column.name, "") for column in self.contract.columns]).encode()
 
-    def _content(self, raw: bytes, file: int) -> bytes:
-        fields = self._fields(raw, file)
-        return b"\0".join(fields.get(column.name, b"") for column in self.contract.columns)
-
-    def _key(self, raw: bytes, file: int) -> str | None:
-        return checks.key_of(self.contract, {name: field.decode() for name, field in self._fields(raw, file).items()})
+    def _key(self, fields: dict[str, str]) -> bytes:
+        return (checks.key_of(self.contract, fields) or "").encode()
 
 
 def _conflict(record: Record, name: str) -> Rejected:
     return Rejected(
         record.ordinal, record.file, record.line, record.record, record.raw, (checks.KEY_CONFLICT,), (name,)
     )
-
-
-def _marking_last(blocks: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """Each block and whether it is the last; a single empty one when there is none."""
-    held = next(blocks, b"")
-    for block in blocks:
-        yield held, False
-        held = block
-    yield held, True
-
-
-def _by_file(groups: Iterable[Any]) -> Iterator[tuple[int, Iterator[tuple[int, int]]]]:
-    """Arrays of entries as (file number, its (offset, length) in order)."""
-    from itertools import groupby
-
-    def places() -> Iterator[tuple[int, int, int]]:
-        for entries in groups:
-            yield from entries[["file", "offset", "length"]].tolist()
-
-    for number, spans in groupby(places(), key=lambda place: place[0]):
-        yield number, ((offset, length) for _, offset, length in spans)
-
-
-def _compare_header(contract: Contract, names: list[str], file: int) -> list[P06Error]:
-    """Name every missing, added, renamed and duplicated column.
-
-    A name the contract does not know is shown only when it can hold nobody's data; else its position is.
-    """
-    expected = [column.physical_name for column in contract.columns]
-    report = partial(_header_error, file)
-    found = [
-        report("P06-LOAD-028", column=_plain_name(name), position=names.index(name, names.index(name) + 1) + 1)
-        for name in dict.fromkeys(names)
-        if names.count(name) > 1
-    ]
-    missing = [name for name in expected if name not in names]
-    added = [(position, name) for position, name in enumerate(names) if name not in expected]
-    if len(missing) == len(expected):
-        return [report("P06-LOAD-029")]
-    renamed = {
-        position: expected[position]
-        for position, _ in added
-        if position < len(expected) and expected[position] in missing
-    }
-    allowed_missing = {column.physical_name for column in contract.columns if not column.required}
-    for position, name in added:
-        if position in renamed:
-            found.append(
-                report("P06-LOAD-027", column=renamed[position], found=_plain_name(name), position=position + 1)
-            )
-        elif not contract.allow_added:
-            found.append(report("P06-LOAD-026", column=_plain_name(name), position=position + 1))
-    for name in missing:
-        if name not in renamed.values() and not (contract.allow_missing and name in allowed_missing):
-            found.append(report("P06-LOAD-025", column=name))
-    return found
-
-
-def _header_error(file: int, code: str, **where: Any) -> P06Error:
-    return P06Error(code, file=file, **where)
-
-
-def _plain_name(name: str) -> str | None:
-    return name if _NAMED.fullmatch(name) else None

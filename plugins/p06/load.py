@@ -359,7 +359,7 @@ def _pour(
 
     batches = ahead(intake.batches())
     try:
-        copied = staging.copy(connection, contract, leaf, batches, intake.dialect_options)
+        copied = staging.copy(connection, contract, leaf, batches, intake.columns)
     finally:
         batches.close()
     fault.point("load.copied")

@@ -9,12 +9,13 @@ import queue
 import stat
 import threading
 import zlib
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from p06 import encoding
 from p06.errors import P06Error
 from p06.manifest import StatedFile
 
@@ -23,6 +24,7 @@ UNPACKED_LIMIT = 64 << 30  # bytes of one file, decompressed
 RATIO_LIMIT = 400  # decompressed bytes per compressed byte, once the file is larger than
 RATIO_FROM = 64 << 20
 _GZIP = 31  # zlib's window bits for a gzip member
+_WINDOW_LOG = 27  # zstd's own limit without --long: 128 MiB, and what --ultra writes
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ESTALE)
 
 T = TypeVar("T")
@@ -35,6 +37,7 @@ class Reading:
     file: StatedFile
     path: Path
     compression: str
+    encoding: str = "utf-8"
     size: int = 0
     sha256: str = ""
     error: P06Error | None = None
@@ -43,17 +46,18 @@ class Reading:
 
     def again(self) -> Reading:
         """A fresh reading of the same file; it errs when the file is no longer the one opened first."""
-        return Reading(self.file, self.path, self.compression, _marks=self._marks)
+        return Reading(self.file, self.path, self.compression, self.encoding, _marks=self._marks)
 
     def blocks(self) -> Iterator[bytes]:
-        """Decompressed blocks. A file that cannot be decompressed ends early, with ``error`` set; it is hashed whole.
+        """Decompressed blocks, in UTF-8. A file that cannot be decompressed ends early, with ``error`` set; it is
+        hashed whole.
 
         ``error`` is set, too, when the file was changed or replaced since it was first opened.
         """
         try:
             with self._open() as raw:
                 try:
-                    yield from self._gunzipped(raw) if self.compression == "gzip" else self._chunks(raw)
+                    yield from self._text(raw)
                 except P06Error as error:
                     self.error = error
                 for _ in self._chunks(raw):
@@ -94,7 +98,7 @@ class Reading:
         Raises P06Error P06-LOAD-015 when the file is not the one opened first, or ends before them.
         """
         with self._open() as raw:
-            if self.compression == "none":
+            if self.compression == "none" and self.encoding == "utf-8":
                 for offset, length in spans:
                     raw.seek(offset)
                     piece = raw.read(length)
@@ -102,7 +106,7 @@ class Reading:
                         raise self._changed()
                     yield piece
                 return
-            blocks = self._gunzipped(raw)
+            blocks = self._text(raw)
             held, begin = b"", 0
             for offset, length in spans:
                 while begin + len(held) < offset + length:
@@ -147,22 +151,34 @@ class Reading:
             self.size += len(chunk)
             yield chunk
 
-    def _gunzipped(self, raw: IO[bytes]) -> Iterator[bytes]:
-        """The members of a gzip file, one after the other. Raises P06Error P06-LOAD-019, P06-LOAD-020."""
-        member, packed, unpacked = zlib.decompressobj(_GZIP), 0, 0
+    def _text(self, raw: IO[bytes]) -> Iterator[bytes]:
+        """The decompressed bytes, in UTF-8. Raises P06Error P06-LOAD-019, P06-LOAD-020."""
+        blocks = self._chunks(raw) if self.compression == "none" else self._unpacked(raw)
+        transcoder = encoding.transcoder(self.encoding)
+        if transcoder is None:
+            yield from blocks
+            return
+        for block in blocks:
+            yield transcoder.feed(block, False)
+        yield transcoder.feed(b"", True)
+
+    def _unpacked(self, raw: IO[bytes]) -> Iterator[bytes]:
+        """The members of a compressed file, one after the other. Raises P06Error P06-LOAD-019, P06-LOAD-020."""
+        make, failure = _UNPACKERS[self.compression]()
+        member, packed, unpacked = make(), 0, 0
         held: list[bytes] = []
         size = 0
         try:
             for chunk in self._chunks(raw, 1 << 18):
                 packed += len(chunk)
-                while chunk:
+                while True:
                     if member.eof:
                         chunk = chunk.lstrip(b"\0")  # padding after a member is legal
                         if not chunk:
                             break
-                        member = zlib.decompressobj(_GZIP)
-                    part = member.decompress(chunk, BLOCK)
-                    chunk = member.unused_data if member.eof else member.unconsumed_tail
+                        member = make()
+                    part = member.feed(chunk)
+                    chunk = member.rest
                     unpacked += len(part)
                     if unpacked > UNPACKED_LIMIT or (unpacked > RATIO_FROM and unpacked > RATIO_LIMIT * packed):
                         raise P06Error("P06-LOAD-020", file=self.file.number)
@@ -171,15 +187,84 @@ class Reading:
                     if size >= BLOCK:
                         yield b"".join(held)
                         held, size = [], 0
-            while not member.eof:
-                part = member.decompress(member.unconsumed_tail, BLOCK)
-                if not part:
-                    raise P06Error("P06-LOAD-019", file=self.file.number)
-                held.append(part)
-        except zlib.error:
+                    if not member.eof and not member.more:
+                        break
+            if not member.eof:
+                raise P06Error("P06-LOAD-019", file=self.file.number)
+        except failure:
             raise P06Error("P06-LOAD-019", file=self.file.number) from None
         if held:
             yield b"".join(held)
+
+
+class _Gzip:
+    """One member of a gzip file."""
+
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj(_GZIP)
+        self._full = False  # zlib may hold more than fitted into the last part
+
+    def feed(self, data: bytes) -> bytes:
+        """At most ``BLOCK`` bytes of what was given so far."""
+        part = self._inner.decompress(self._inner.unconsumed_tail + data, BLOCK)
+        self._full = len(part) == BLOCK
+        return part
+
+    @property
+    def eof(self) -> bool:
+        """Whether the member is complete."""
+        return self._inner.eof
+
+    @property
+    def more(self) -> bool:
+        """Whether it may have more to give without being given more."""
+        return self._full or bool(self._inner.unconsumed_tail)
+
+    @property
+    def rest(self) -> bytes:
+        """What follows the member."""
+        return self._inner.unused_data if self._inner.eof else b""
+
+
+class _Zstd:
+    """One frame of a zstd file."""
+
+    def __init__(self) -> None:
+        from backports import zstd
+
+        self._inner = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _WINDOW_LOG})
+
+    def feed(self, data: bytes) -> bytes:
+        """At most ``BLOCK`` bytes of what was given so far."""
+        return self._inner.decompress(data, BLOCK)
+
+    @property
+    def eof(self) -> bool:
+        """Whether the frame is complete."""
+        return self._inner.eof
+
+    @property
+    def more(self) -> bool:
+        """Whether it may have more to give without being given more."""
+        return not self._inner.needs_input
+
+    @property
+    def rest(self) -> bytes:
+        """What follows the frame."""
+        return self._inner.unused_data if self._inner.eof else b""
+
+
+def _gzip() -> tuple[Callable[[], Any], type[Exception]]:
+    return _Gzip, zlib.error
+
+
+def _zstd() -> tuple[Callable[[], Any], type[Exception]]:
+    from backports import zstd
+
+    return _Zstd, zstd.ZstdError
+
+
+_UNPACKERS = {"gzip": _gzip, "zstd": _zstd}
 
 
 def ahead(source: Iterable[T], depth: int = 1) -> Generator[T, None, None]:

@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from p06 import codelist
 from p06.contract import ID_DIGITS, Column, Contract, RowRule
 from p06.period import Period
+from p06.records import Failure
 
 Mask = npt.NDArray[np.bool_]
 Judge = Callable[[str], str | None]  # the reason a value is wrong
@@ -60,15 +61,6 @@ _SCIENTIFIC = re.compile(r"[0-9]+(?:[.,][0-9]+)?[eE][+]?[0-9]+")
 _EXACT_DIGITS = 15  # decimal digits a double keeps apart
 
 
-@dataclass(frozen=True)
-class Failure:
-    """One reason on some rows of a block. ``column`` is the staging name."""
-
-    rows: npt.NDArray[np.int64]
-    reason: str
-    column: str
-
-
 class Rules:
     """The rules of one contract for one period and one version of the administrative codes."""
 
@@ -79,27 +71,33 @@ class Rules:
             column.name: _rule(column, as_of, _codes(column, as_of, admin_code_version)) for column in contract.columns
         }
 
-    def judge(self, columns: Mapping[str, Any]) -> list[Failure]:
-        """What is wrong in a block.
+    def judge(
+        self, columns: Mapping[str, Any], known: Sequence[Failure] = (), length: int | None = None
+    ) -> list[Failure]:
+        """What is wrong in a block, ``known`` included: the cells it names are not judged again.
 
         ``columns``: staging name -> ``pa.StringArray`` without nulls, all of one length; empty text means null. A
-        column the file does not have is absent, and null throughout.
+        column the file does not have is absent, and null throughout. ``length`` is needed when no column is there.
         """
-        failures: list[Failure] = []
+        if length is None:
+            length = len(next(iter(columns.values())))
+        failures = list(known)
         wrong: dict[str, Mask] = {}
-        length = len(next(iter(columns.values())))
+        for failure in known:
+            if failure.column is not None:
+                wrong.setdefault(failure.column, np.zeros(length, np.bool_))[failure.rows] = True
         for column in self.contract.columns:
             judge, vouch = self._columns[column.name]
             if column.name in columns:
                 found = _judge_column(column, columns[column.name], judge, vouch)
             else:
                 found = [Failure(np.arange(length), REQUIRED_MISSING, column.name)] if column.required else []
-            if found:
-                failures += found
-                mask = np.zeros(length, np.bool_)
-                for failure in found:
-                    mask[failure.rows] = True
-                wrong[column.name] = mask
+            if found and column.name in wrong:
+                left = ~wrong[column.name]
+                found = [Failure(one.rows[left[one.rows]], one.reason, one.column) for one in found]
+            for failure in found:
+                wrong.setdefault(column.name, np.zeros(length, np.bool_))[failure.rows] = True
+            failures += found
         for rule in self.contract.rules:
             if rule.left in columns and all(name in columns for name in rule.right):
                 failures += self._judge_rule(rule, columns, wrong)
@@ -450,6 +448,11 @@ def texts(values: Iterable[str]) -> Any:
     return builder.finish()
 
 
+def join(parts: Sequence[Any], separator: str) -> Any:
+    """The values of several columns joined row by row."""
+    return parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, texts([separator])[0])
+
+
 def taking(values: Any, rows: npt.NDArray[np.int64]) -> Any:
     """The values at these rows."""
     return values.take(pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(rows)]))
@@ -511,7 +514,7 @@ def key_texts(contract: Contract, columns: Mapping[str, Any]) -> tuple[Any, Mask
         return None
     parts = [_canonical(contract.column(name), columns[name]) for name in contract.key]
     whole = np.logical_and.reduce([_lengths(part) > 0 for part in parts])
-    return (parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, "\x1f")), whole
+    return join(parts, "\x1f"), whole
 
 
 def _canonical(column: Column, values: Any) -> Any:
@@ -543,9 +546,9 @@ def key_of(contract: Contract, fields: Mapping[str, str]) -> str | None:
     )
 
 
-def reasons_by_row(failures: Sequence[Failure]) -> dict[int, tuple[list[str], list[str]]]:
+def reasons_by_row(failures: Sequence[Failure]) -> dict[int, tuple[list[str], list[str | None]]]:
     """Row -> its reasons and, beside each, the column."""
-    found: dict[int, tuple[list[str], list[str]]] = {}
+    found: dict[int, tuple[list[str], list[str | None]]] = {}
     for failure in failures:
         for row in failure.rows.tolist():
             reasons, columns = found.setdefault(row, ([], []))

@@ -14,18 +14,16 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import compress
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from p06.errors import Refused
-
-Ints = npt.NDArray[np.int64]
+from p06.records import Ints, Unsound
 
 LF, CR = 10, 13
 RECORD_LIMIT = 1 << 20  # bytes of one record, and of one physical line
@@ -36,16 +34,21 @@ _CALM = 16  # ordinary records in a row after which walking gives way to numpy a
 WIDTH = "width"
 QUOTE_STRAY = "quote_stray"
 QUOTE_UNCLOSED = "quote_unclosed"
+ESCAPE_STRAY = "escape_stray"
 NUL = "nul_byte"
 ENCODING = "encoding"
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """Delimiter and quote, one byte each."""
+    """Delimiter and quote, one byte each; and what takes the next byte's meaning away, when the manifest says so.
+
+    An escaped byte stands for itself, inside quotes and outside. A line end can be escaped inside quotes only.
+    """
 
     delimiter: bytes = b","
     quote: bytes = b'"'
+    escape: bytes = b""
 
     @cached_property
     def line_end(self) -> re.Pattern[bytes]:
@@ -55,22 +58,43 @@ class Dialect:
     @cached_property
     def plain(self) -> re.Pattern[bytes]:
         """The rest of an unquoted field."""
-        return re.compile(rb"[^\r\n" + re.escape(self.delimiter) + re.escape(self.quote) + rb"]*")
+        ordinary = rb"[^\r\n" + re.escape(self.delimiter + self.quote + self.escape) + rb"]"
+        escaped = rb"|" + re.escape(self.escape) + rb"[^\r\n]" if self.escape else b""
+        return re.compile(rb"(?:" + ordinary + escaped + rb")*")
+
+    def unescaped(self, field: bytes) -> bytes:
+        """What an unquoted field says."""
+        return self._escaped.sub(rb"\1", field) if self.escape and self.escape in field else field
+
+    def unquoted(self, field: bytes) -> bytes:
+        """What the inside of a quoted field says."""
+        if self.escape and self.escape in field:
+            return self._escaped.sub(lambda match: match[1] or self.quote, field)
+        return field.replace(self.quote * 2, self.quote)
+
+    @cached_property
+    def _escaped(self) -> re.Pattern[bytes]:
+        """An escaped byte, or a doubled quote."""
+        return re.compile(re.escape(self.escape) + rb"(.)|" + re.escape(self.quote * 2), re.DOTALL)
+
+    @cached_property
+    def field_alone(self) -> re.Pattern[bytes]:
+        """A field in which a quote is just a character."""
+        ordinary = rb"[^" + re.escape(self.delimiter + self.escape) + rb"]"
+        escaped = rb"|" + re.escape(self.escape) + rb".?" if self.escape else b""
+        return re.compile(rb"(?:" + ordinary + escaped + rb")*", re.DOTALL)
+
+    def special(self, data: bytes, start: int, stop: int | None = None) -> int:
+        """Where the next quote or escape stands; -1 when there is none."""
+        if not self.escape:
+            return data.find(self.quote, start, stop)
+        found = [place for mark in (self.quote, self.escape) if (place := data.find(mark, start, stop)) >= 0]
+        return min(found, default=-1)
 
     @cached_property
     def after_quote(self) -> frozenset[int]:
         """What may follow a closing quote."""
         return frozenset((self.delimiter[0], CR, LF))
-
-
-@dataclass(frozen=True)
-class Unsound:
-    """A physical line (or a whole record, for its bytes) that cannot be trusted; ``raw`` is without its line end."""
-
-    line: int
-    record: int
-    raw: bytes
-    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -104,24 +128,11 @@ class Chunk:
         ]
         unsound = tuple(sorted((*self.unsound, *wrong), key=lambda one: one.line))
         parts = (self.starts[keep], self.ends[keep], self.lines[keep], self.records[keep])
-        rest = Chunk(self.data, self.offset, *parts, unsound, self.quoted)
-        if "raws" in self.__dict__:
-            rest.__dict__["raws"] = list(compress(self.raws, keep.tolist()))
-        return rest
+        return Chunk(self.data, self.offset, *parts, unsound, self.quoted)
 
-    @cached_property
-    def raws(self) -> list[bytes]:
-        """The sound records, one bytes object each."""
-        data = self.data
-        if len(self) and not self.quoted:  # each record is one line, so the lines between the first and the last
-            first, last = int(self.starts[0]), int(self.ends[-1])
-            places = self.lines - self.lines[0]
-            returns = data.count(b"\r", first, last)
-            line_end = b"\r\n" if returns else b"\n"
-            if not returns or returns == data.count(line_end, first, last) == data.count(b"\n", first, last):
-                found = data[first:last].split(line_end)
-                return found if len(found) == len(self) else [found[place] for place in places.tolist()]
-        return [data[start:end] for start, end in zip(self.starts.tolist(), self.ends.tolist(), strict=True)]
+    def raws(self, rows: Iterable[int]) -> list[bytes]:
+        """These sound records, as they stand in the file."""
+        return [self.data[self.starts[row] : self.ends[row]] for row in rows]
 
 
 @dataclass
@@ -194,7 +205,7 @@ class Scanner:
         quote = -1
         while position < size:
             if quote < position:
-                quote = data.find(self._dialect.quote, position)
+                quote = self._dialect.special(data, position)
                 quote = size if quote < 0 else quote
             sparse = quote - position >= _SPARSE or quote == size
             stop = min(position + window, size)
@@ -221,7 +232,7 @@ class Scanner:
         if walked.reasons:
             found.unsound.append(Unsound(self._line, self._record, data[start : walked.end], walked.reasons))
         else:
-            found.quoted |= self._dialect.quote in data[start : walked.end]
+            found.quoted |= self._dialect.special(data, start, walked.end) >= 0
             found.walked.append((start, walked.end, self._line, self._record))
         self._line += walked.lines
         self._record += 1
@@ -249,6 +260,9 @@ class Scanner:
             places = np.flatnonzero((view == delimiter) | ends_of_lines)
         else:
             places = np.flatnonzero(ends_of_lines)
+        if self._dialect.escape and data.find(self._dialect.escape, start, stop) >= 0:
+            escapes = np.flatnonzero(view == self._dialect.escape[0])
+            troubles = np.sort(np.concatenate((troubles, escapes)))
         closing = np.flatnonzero(view[places] != delimiter)
         stops = places[closing]
         widths = np.diff(closing, prepend=-1)
@@ -387,8 +401,14 @@ def walk(data: bytes, start: int, dialect: Dialect, width: int | None, last: boo
         else:
             match = dialect.plain.match(data, position)
             position = match.end() if match else position
-            if data[position : position + 1] == dialect.quote:
+            stopped = data[position : position + 1]
+            if stopped == dialect.quote:
                 reason = QUOTE_STRAY if position < first_next else QUOTE_UNCLOSED
+                return _Walked(first_end, first_next, 1, (reason,))
+            if stopped and stopped == dialect.escape:
+                if position + 1 == size and not last:
+                    return None
+                reason = ESCAPE_STRAY if position < first_next else QUOTE_UNCLOSED
                 return _Walked(first_end, first_next, 1, (reason,))
         fields += 1
         if position < size and data[position] == dialect.delimiter[0]:
@@ -420,10 +440,10 @@ def _close(data: bytes, opening: int, dialect: Dialect, last: bool) -> int | Non
     """The position after the next undoubled quote; None when there is none yet."""
     size, position = len(data), opening + 1
     while True:
-        found = data.find(dialect.quote, position)
+        found = dialect.special(data, position)
         if found < 0 or (found + 1 == size and not last):
             return None
-        if data[found + 1 : found + 2] != dialect.quote:
+        if data[found : found + 1] == dialect.quote and data[found + 1 : found + 2] != dialect.quote:
             return found + 1
         position = found + 2
 
@@ -451,25 +471,26 @@ def alone(line: bytes, dialect: Dialect) -> int:
             after = _close(line, position, dialect, True)
             if after is not None and (after == size or line[after : after + 1] == dialect.delimiter):
                 position = after
-        found = line.find(dialect.delimiter, position)
-        if found < 0:
+        match = dialect.field_alone.match(line, position) if dialect.escape else None
+        found = match.end() if match else line.find(dialect.delimiter, position)
+        if found < 0 or found >= size:
             return fields
         position = found + 1
 
 
 def split(record: bytes, dialect: Dialect) -> list[bytes]:
     """The decoded (unquoted) fields of one sound record."""
-    if dialect.quote not in record:
+    if dialect.special(record, 0) < 0:
         return record.split(dialect.delimiter)
     fields, position, size = [], 0, len(record)
     while True:
         if record[position : position + 1] == dialect.quote:
             after = _close(record, position, dialect, True) or size
-            fields.append(record[position + 1 : after - 1].replace(dialect.quote * 2, dialect.quote))
+            fields.append(dialect.unquoted(record[position + 1 : after - 1]))
         else:
-            after = record.find(dialect.delimiter, position)
-            after = size if after < 0 else after
-            fields.append(record[position:after])
+            match = dialect.plain.match(record, position)
+            after = match.end() if match else size
+            fields.append(dialect.unescaped(record[position:after]))
         if after >= size:
             return fields
         position = after + 1

@@ -10,15 +10,15 @@ from __future__ import annotations
 import hashlib
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from p06 import contract as contracts
-from p06 import fault, token
-from p06.contract import Contract
+from p06 import encode, fault, token
+from p06.contract import Column, Contract
 from p06.errors import P06Error
 from p06.intake import Batch
 from p06.manifest import Manifest
@@ -135,37 +135,27 @@ def create(connection: Connection, contract: Contract, leaf: str) -> None:
 
 
 def copy(
-    connection: Connection, contract: Contract, leaf: str, batches: Iterable[Batch], dialect: tuple[str, str]
+    connection: Connection, contract: Contract, leaf: str, batches: Iterable[Batch], columns: Sequence[Column]
 ) -> int:
-    """Send the rows; returns how many the server took. The leaf must be created in the same transaction."""
+    """Send the rows; returns how many the server took. The leaf must be created in the same transaction.
+
+    ``columns``: in the order the batches carry them.
+    """
     _widen(connection)
-    table = sql.Identifier("staging", leaf)
-    tail = ["line", "record_key"] if has_record_key(contract) else ["line"]
-    pending = iter(batches)
-    batch = next(pending, None)
-    rows = 0
-    while batch is not None:
-        file = batch.file
-        connection.execute(
-            sql.SQL("alter table {} alter column file_no set default {}").format(table, sql.Literal(file.number))
-        )
-        statement = sql.SQL(
-            "copy {} ({}) from stdin (format csv, freeze, delimiter {}, quote {}, force_null ({}), encoding 'UTF8')"
-        ).format(
-            table,
-            sql.SQL(", ").join(map(sql.Identifier, [*batch.columns, *tail])),
-            *map(sql.Literal, dialect),
-            sql.SQL(", ").join(map(sql.Identifier, batch.columns)),
-        )
-        cursor = connection.cursor()
-        with cursor.copy(statement) as stream:
-            while batch is not None and batch.file is file:
-                for start in range(0, len(batch.data), _WRITE):
-                    stream.write(batch.data[start : start + _WRITE])
-                fault.point("load.copy_started")
-                batch = next(pending, None)
-        rows += cursor.rowcount
-    return rows
+    first = ["file_no", "line", "record_key"] if has_record_key(contract) else ["file_no", "line"]
+    statement = sql.SQL("copy {} ({}) from stdin (format binary, freeze)").format(
+        sql.Identifier("staging", leaf),
+        sql.SQL(", ").join(map(sql.Identifier, [*first, *(column.name for column in columns)])),
+    )
+    cursor = connection.cursor()
+    with cursor.copy(statement) as stream:
+        stream.write(encode.HEADER)
+        for batch in batches:
+            for piece in encode.slices(batch.data, _WRITE):
+                stream.write(piece)
+            fault.point("load.copy_started")
+        stream.write(encode.TRAILER)
+    return cursor.rowcount
 
 
 def _widen(connection: Connection) -> None:

@@ -25,7 +25,9 @@ def scan(text: bytes, width: int = 3, block: int | None = None, dialect: Dialect
     found: list[Judged] = []
     for number, piece in enumerate(pieces):
         chunk = scanner.feed(piece, number == len(pieces) - 1)
-        for raw, line, record in zip(chunk.raws, chunk.lines.tolist(), chunk.records.tolist(), strict=True):
+        for raw, line, record in zip(
+            chunk.raws(range(len(chunk))), chunk.lines.tolist(), chunk.records.tolist(), strict=True
+        ):
             found.append((line, record, raw, ()))
         found += [(one.line, one.record, one.raw, one.reasons) for one in chunk.unsound]
         assert (np.diff(chunk.lines) > 0).all()
