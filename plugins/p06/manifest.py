@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from datetime import date, datetime
 from math import isfinite
+from string import ascii_letters, digits
 from typing import Any
 
 from p06 import contract as contracts
@@ -26,12 +27,12 @@ FILE_LIMIT = 32_767  # files of one delivery
 REVISION_LIMIT = 2**31 - 1
 _DEPTH_LIMIT = 16  # the interface needs three
 _FIELDS = ("manifest_version", "source", "period", "revision", "produced_at", "admin_code_version")
-_FORMAT_FIELDS = ("kind", "compression", "encoding", "delimiter", "quote", "header")
+_FORMAT_FIELDS = ("kind", "compression", "encoding", "delimiter", "quote", "escape", "header")
 
 _FILE_NAME = re.compile(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,199}")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_SEPARATORS = frozenset("\t !#$%&'()*+,-./:;<=>?@[]^_`{|}~\"") - frozenset(".-+_")
+_SEPARATORS = frozenset(map(chr, range(1, 128))) - frozenset("\r\n") - frozenset(ascii_letters + digits)
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ class Manifest:
                 "delimiter": self.format.dialect.delimiter.decode("ascii"),
                 "quote": self.format.dialect.quote.decode("ascii"),
                 "header": self.format.header,
-            },
+            }
+            | ({"escape": self.format.dialect.escape.decode("ascii")} if self.format.dialect.escape else {}),
             "admin_code_version": self.admin_code_version.isoformat(),
             "files": sorted(file.sha256 for file in self.files),
         }
@@ -328,12 +330,15 @@ class _Reader:
             self.wrong("P06-LOAD-024", field="delimiter")
         if not (isinstance(quote, str) and quote in _SEPARATORS) or quote == delimiter:
             self.wrong("P06-LOAD-024", field="quote")
+        escape = stated.get("escape") or ""
+        if escape not in ("", "\\") or escape in (delimiter, quote):
+            self.wrong("P06-LOAD-024", field="escape")
         header = stated.get("header", True)
         if not isinstance(header, bool):
             self.wrong("P06-LOAD-004", field="format.header")
         if len(self.mismatches) > before:
             return None
-        return Format(kind, compression, encoding, Dialect(delimiter.encode(), quote.encode()), header)
+        return Format(kind, compression, encoding, Dialect(delimiter.encode(), quote.encode(), escape.encode()), header)
 
     def choice(
         self, stated: dict[str, Any], field: str, known: tuple[str, ...], now: tuple[str, ...], code: str

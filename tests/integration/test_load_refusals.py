@@ -54,8 +54,6 @@ MANIFESTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "no_format": (lambda m: m.pop("format"), "P06-LOAD-004"),
     "kind_unknown": (lambda m: m["format"].update(kind="pdf"), "P06-LOAD-004"),
     "kind_later": (lambda m: m["format"].update(kind="xlsx"), "P06-LOAD-021"),
-    "compression_later": (lambda m: m["format"].update(compression="zstd"), "P06-LOAD-022"),
-    "encoding_later": (lambda m: m["format"].update(encoding="tcvn3"), "P06-LOAD-023"),
     "delimiter": (lambda m: m["format"].update(delimiter="1"), "P06-LOAD-024"),
     "quote_is_delimiter": (lambda m: m["format"].update(quote=","), "P06-LOAD-024"),
     "path_in_name": (file(name="../first/part-0001.csv"), "P06-LOAD-011"),

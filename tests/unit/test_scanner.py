@@ -198,3 +198,37 @@ def test_a_line_beyond_the_limit_refuses_the_file() -> None:
 
 def test_other_delimiters_and_quotes() -> None:
     assert scan(b"1;'a;b';3\n", dialect=Dialect(b";", b"'")) == [(1, 1, b"1;'a;b';3", ())]
+
+
+ESCAPING = Dialect(escape=b"\\")
+ESCAPED = [b'\\"', b"\\,", b"\\\\", b"\\n"]
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(st.sampled_from([*PIECES, *ESCAPED * 2]), max_size=24), st.integers(1, 4), st.integers(1, 9))
+@example([b'1,"a\\', b'"b",3\n'], 3, 2)
+def test_an_escaped_byte_is_judged_like_any_other_letter(pieces: list[bytes], width: int, block: int) -> None:
+    text = b"".join(pieces)
+    plain = re.sub(rb"\\.", b"zz", text, flags=re.DOTALL)
+    expected = [(line, record, reasons) for line, record, _, reasons in reference(plain, width)]
+    for found in (scan(text, width, dialect=ESCAPING), scan(text, width, block, dialect=ESCAPING)):
+        assert [(line, record, reasons) for line, record, _, reasons in found] == expected
+
+
+@given(st.lists(st.text(st.sampled_from('a,"\n\\ế '), max_size=5), min_size=2, max_size=4), st.booleans())
+def test_split_gives_back_what_was_escaped(fields: list[str], quoted: bool) -> None:
+    def written(field: str) -> str:
+        if quoted or "\n" in field:
+            return '"' + field.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return re.sub(r'([\\,"])', r"\\\1", field)
+
+    record = ",".join(map(written, fields))
+    assert split(record.encode(), ESCAPING) == [field.encode() for field in fields]
+
+
+def test_an_escape_before_a_line_end_escapes_nothing_outside_quotes() -> None:
+    assert scan(b'1,2,3\\\n4,"5\\\n5",6\n7,8,9\\', dialect=ESCAPING) == [
+        (1, 1, b"1,2,3\\", ("escape_stray",)),
+        (2, 2, b'4,"5\\\n5",6', ()),
+        (4, 3, b"7,8,9\\", ("escape_stray",)),
+    ]
