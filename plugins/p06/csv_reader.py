@@ -17,7 +17,7 @@ from p06.errors import P06Error, Refused
 from p06.manifest import Manifest
 from p06.reading import Reading, ahead
 from p06.records import Block
-from p06.scanner import Chunk, Scanner, split, walk
+from p06.scanner import Chunk, Dialect, Scanner, split, walk
 
 BOM = b"\xef\xbb\xbf"
 _LINE_END = 2  # bytes of the longest
@@ -61,8 +61,18 @@ class CsvReader:
             return []
         return found
 
+    @property
+    def layout(self) -> tuple[Dialect, tuple[Column | None, ...]]:
+        """What ``parse`` needs to know, after ``header``."""
+        return self._dialect, self._known().columns
+
     def blocks(self) -> Iterator[Block]:
         """The records. Raises Refused P06-LOAD-031 on a line beyond the limit, P06-LOAD-001 on another header."""
+        for chunk in self.chunks():
+            yield parse(*self.layout, chunk)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The records, not parsed yet; ``blocks`` or this, once. Raises as ``blocks`` does."""
         layout = self._known()
         self._scanner = scanner = Scanner(
             self._dialect, len(layout.columns), layout.line, layout.begin, count_fields=False
@@ -79,7 +89,7 @@ class CsvReader:
                 skip = max(skip - len(block), 0)
                 chunk = scanner.feed(body, last and self._reading.error is None)
                 if len(chunk) or chunk.unsound:
-                    yield self._block(chunk)
+                    yield chunk
         finally:
             blocks.close()
 
@@ -124,52 +134,53 @@ class CsvReader:
         """Whether the file still begins as ``header`` saw it; a file that cannot be read says so by itself."""
         return self._reading.error is not None or self._read_header(first) == self._layout
 
-    def _block(self, chunk: Chunk) -> Block:
-        columns: dict[str, Any] = {}
-        if len(chunk):
-            chunk, columns = self._columns(chunk)
 
-        return Block(
-            columns, chunk.lines, chunk.records, chunk.starts + chunk.offset, chunk.ends - chunk.starts,
-            chunk.unsound, (), chunk.raws,
-        )  # fmt: skip
+def parse(dialect: Dialect, columns: tuple[Column | None, ...], chunk: Chunk) -> Block:
+    """The sound records of a chunk as columns of text. Raises P06Error P06-LOAD-032 when Arrow finds other records."""
+    values: dict[str, Any] = {}
+    if len(chunk):
+        chunk, values = _columns(dialect, columns, chunk)
+    return Block(
+        values, chunk.lines, chunk.records, chunk.starts + chunk.offset, chunk.ends - chunk.starts,
+        chunk.unsound, (), chunk.raws,
+    )  # fmt: skip
 
-    def _columns(self, chunk: Chunk) -> tuple[Chunk, dict[str, Any]]:
-        """The sound records as columns of text, empty for null; and the chunk without lines of wrong width."""
-        text = _sound_text(chunk)
-        if text[: len(BOM)] == BOM:  # pyarrow takes one mark away at the start of what it is given
-            text = memoryview(BOM + bytes(text))
-        wrong: list[int] = []
 
-        def set_aside(row: csv.InvalidRow) -> str:
-            wrong.append(row.number - 1)
-            return "skip"
+def _columns(dialect: Dialect, layout: tuple[Column | None, ...], chunk: Chunk) -> tuple[Chunk, dict[str, Any]]:
+    """The sound records as columns of text, empty for null; and the chunk without lines of wrong width."""
+    text = _sound_text(chunk)
+    if text[: len(BOM)] == BOM:  # pyarrow takes one mark away at the start of what it is given
+        text = memoryview(BOM + bytes(text))
+    wrong: list[int] = []
 
-        layout = self._known().columns
-        names = [str(number) for number in range(len(layout))]
-        wanted = {str(number): column.name for number, column in enumerate(layout) if column}
-        table = csv.read_csv(
-            pa.py_buffer(text),
-            csv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=names),
-            csv.ParseOptions(
-                delimiter=self._dialect.delimiter.decode("latin-1"),
-                quote_char=self._dialect.quote.decode("latin-1") if chunk.quoted else False,
-                escape_char=self._dialect.escape.decode("latin-1") if self._dialect.escape else False,
-                newlines_in_values=chunk.quoted,
-                ignore_empty_lines=False,
-                invalid_row_handler=set_aside,
-            ),
-            csv.ConvertOptions(
-                check_utf8=False, column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False,
-                include_columns=list(wanted),
-            ),
-        )  # fmt: skip
-        if wrong:
-            chunk = chunk.without(wrong)
-        if table.num_rows != len(chunk):
-            raise P06Error("P06-LOAD-032", at="parser", expected=len(chunk), found=table.num_rows)
-        arrays = [column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() for column in table.columns]
-        return chunk, dict(zip(wanted.values(), arrays, strict=True))
+    def set_aside(row: csv.InvalidRow) -> str:
+        wrong.append(row.number - 1)
+        return "skip"
+
+    names = [str(number) for number in range(len(layout))]
+    wanted = {str(number): column.name for number, column in enumerate(layout) if column}
+    table = csv.read_csv(
+        pa.py_buffer(text),
+        csv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=names),
+        csv.ParseOptions(
+            delimiter=dialect.delimiter.decode("latin-1"),
+            quote_char=dialect.quote.decode("latin-1") if chunk.quoted else False,
+            escape_char=dialect.escape.decode("latin-1") if dialect.escape else False,
+            newlines_in_values=chunk.quoted,
+            ignore_empty_lines=False,
+            invalid_row_handler=set_aside,
+        ),
+        csv.ConvertOptions(
+            check_utf8=False, column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False,
+            include_columns=list(wanted),
+        ),
+    )  # fmt: skip
+    if wrong:
+        chunk = chunk.without(wrong)
+    if table.num_rows != len(chunk):
+        raise P06Error("P06-LOAD-032", at="parser", expected=len(chunk), found=table.num_rows)
+    arrays = [column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() for column in table.columns]
+    return chunk, dict(zip(wanted.values(), arrays, strict=True))
 
 
 def _sound_text(chunk: Chunk) -> memoryview:

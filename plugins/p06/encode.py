@@ -34,6 +34,7 @@ _BASE = 10_000  # of numeric's digits
 _DOUBLE_DIGITS = 15  # decimal digits a double keeps apart
 _LONG_DIGITS = 19  # an unsigned 64-bit integer holds every number of that many
 _UTC = "UTC"
+_NEAR = 1024  # rows
 
 
 def table_columns(columns: Sequence[Column]) -> tuple[Column, ...]:
@@ -96,10 +97,11 @@ class Rows:
         if self._held:
             width = sum(part.shape[1] for part in self._held)
             matrix = np.empty((self._count, width), np.uint8)
-            place = 0
-            for part in self._held:
-                matrix[:, place : place + part.shape[1]] = part
-                place += part.shape[1]
+            places = np.cumsum([0, *(part.shape[1] for part in self._held)]).tolist()
+            for start in range(0, self._count, _NEAR):  # few enough rows to stay in the processor's cache
+                rows = slice(start, start + _NEAR)
+                for place, part in zip(places, self._held, strict=False):
+                    matrix[rows, place : place + part.shape[1]] = part[rows]
             offsets = np.arange(self._count + 1, dtype=np.int32) * np.int32(width)
             self._parts.append(_binary(offsets, matrix.reshape(-1)))
             self._held = []
@@ -191,6 +193,9 @@ def _numeric(column: Column, values: Any) -> Matrix:
         whole, negative = _scaled(values, precision, scale)
         left = whole * np.uint64(10 ** (4 * after - scale))
         for group in range(groups - 1, -1, -1):
+            if not left.any():
+                digits[:, : group + 1] = 0
+                break
             left, digits[:, group] = np.divmod(left, np.uint64(_BASE))
     else:
         negative = np.empty(len(values), np.bool_)

@@ -1,49 +1,32 @@
 """One streaming pass over a delivery: files in, judged rows out. Needs no database.
 
-For each block of a reader: judge the columns by the contract (``rules``), set aside what is wrong, and hand on the good
-rows in the database's own binary form, each with its place and its record key (``encode``). Nothing on the good path
-is done row by row in Python but the keyed hash of the business key.
+Each file's reader gives blocks of records (``records``), which are judged by the contract (``judge``); large delimited
+files are only scanned here, and parsed and judged by processes of their own (``workers``).
 """
 
 from __future__ import annotations
 
 import pickle
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 
 from p06 import encode, readers
 from p06 import rules as checks
 from p06.contract import Contract
+from p06.csv_reader import CsvReader
 from p06.errors import P06Error, Refused
+from p06.judge import Judge, Judged, Rejected, Sign
 from p06.manifest import Manifest
 from p06.reading import Reading
-from p06.records import Block, Reader
-from p06.repeats import ENTRY, Record, Repeats
-
-KEY_BYTES = 16  # of a record key, and of the hash that finds rows of the same key
-
-Sign = Callable[[bytes], bytes]
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """One record for quarantine. ``columns[i]`` is what ``reasons[i]`` speaks of, None for the whole row."""
-
-    ordinal: int  # among sound records, -1 for others
-    file: int
-    line: int
-    record: int
-    raw: bytes
-    reasons: tuple[str, ...]
-    columns: tuple[str | None, ...]
+from p06.records import Reader
+from p06.repeats import Record, Repeats
+from p06.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -63,14 +46,14 @@ class Intake:
         manifest: Manifest,
         folder: Path,
         sign: Sign | None = None,
+        workers: int = 0,
     ) -> None:
-        """``sign`` makes the record key; without it batches carry none."""
+        """``sign`` makes the record key; without it batches carry none. Workers sign as ``token.record_signer`` does."""
         self.contract, self.manifest = contract, manifest
         self.columns = encode.table_columns(contract.columns)
         self.received = 0
         self.passed = 0
         self.rejected = 0
-        self._sign = sign
         self._readings = {
             file.number: Reading(file, folder / file.name, manifest.format.compression, manifest.format.encoding)
             for file in manifest.files
@@ -78,7 +61,8 @@ class Intake:
         self._readers: dict[int, Reader] = {
             number: readers.reader(contract, manifest, reading) for number, reading in self._readings.items()
         }
-        self._rules = checks.Rules(contract, manifest.period, manifest.admin_code_version)
+        self._judge = Judge(contract, manifest.period, manifest.admin_code_version, sign)
+        self._workers = Workers(contract, manifest, sign is not None, workers) if workers else None
         self._repeats = Repeats()
         self._spool = tempfile.TemporaryFile(prefix="p06-")  # noqa: SIM115
 
@@ -86,6 +70,8 @@ class Intake:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._workers is not None:
+            self._workers.close()
         self._repeats.close()
         self._spool.close()
 
@@ -111,10 +97,10 @@ class Intake:
         for number, reading in self._readings.items():
             reader = self._readers[number]
             try:
-                for block in reader.blocks():
-                    batch = self._judge(number, block)
-                    if batch is not None:
-                        yield batch
+                for judged in self._judged(number):
+                    self._keep(judged)
+                    if judged.rows:
+                        yield Batch(judged.data, judged.rows)
             except Refused as error:
                 raise Refused(error.code, error.mismatches, **{"file": number, **error.where}) from None
             self.received += reader.seen
@@ -156,81 +142,23 @@ class Intake:
             gone = removed[places] == ordinals if len(removed) else np.zeros(len(entries), np.bool_)
             yield from compress(entries, (~gone).tolist())
 
-    def _judge(self, number: int, block: Block) -> Batch | None:
-        """One block: quarantine what is wrong, note every sound record, return the good rows."""
-        rejected = [
-            Rejected(-1, number, one.line, one.record, one.raw, one.reasons, (None,) * len(one.reasons))
-            for one in block.unsound
-        ]
-        batch = None
-        if len(block):
-            wrong = checks.reasons_by_row(self._rules.judge(block.columns, block.failures, len(block)))
-            good = np.ones(len(block), np.bool_)
-            good[list(wrong)] = False
-            keyed, hashes, keys = self._identify(block)
-            ordinal = self._note(number, block, hashes, good & keyed)
-            rows = sorted(wrong)
-            for row, raw in zip(rows, block.raws(rows), strict=True):
-                reasons, names = wrong[row]
-                place = (ordinal + row, number, int(block.lines[row]), int(block.records[row]))
-                rejected.append(Rejected(*place, raw, tuple(reasons), tuple(names)))
-            batch = self._encoded(number, block, good, keys)
+    def _judged(self, number: int) -> Iterator[Judged]:
+        """The blocks of a file, judged here or by the workers."""
+        reader = self._readers[number]
+        if self._workers is not None and isinstance(reader, CsvReader):
+            yield from self._workers.judged(number, reader)
+        else:
+            for block in reader.blocks():
+                yield self._judge.judge(number, block)
+
+    def _keep(self, judged: Judged) -> None:
+        """Remember what a block's records leave behind."""
+        first = self._repeats.add(judged.entries) if len(judged.entries) else 0
+        rejected = [one if one.ordinal < 0 else replace(one, ordinal=first + one.ordinal) for one in judged.rejected]
         if rejected:
             pickle.dump(rejected, self._spool, pickle.HIGHEST_PROTOCOL)
         self.rejected += len(rejected)
-        return batch
-
-    def _identify(self, block: Block) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64], bytes]:
-        """Of each row: whether its business key is whole, a hash equal rows and rows of one key share, its record key.
-
-        A row without a key is its own key.
-        """
-        found = checks.key_texts(self.contract, block.columns)
-        if found is None:
-            whole = np.zeros(len(block), np.bool_)
-            texts: list[bytes] = self._rows(block)
-        else:
-            parts, whole = found
-            texts = parts.cast(pa.binary()).to_pylist()
-            if not whole.all():
-                contents = self._rows(block)
-                texts = [key if held else own for key, held, own in zip(texts, whole, contents, strict=True)]
-        if self._sign is None:
-            return whole, np.fromiter(map(hash, texts), np.int64, len(texts)), b""
-        keys = b"".join(map(self._sign, texts))
-        return whole, np.frombuffer(keys, "<i8")[::2], keys
-
-    def _rows(self, block: Block) -> list[bytes]:
-        """One text per row, the same for rows that are equal in all columns."""
-        empty = checks.texts([""] * len(block))
-        parts = [block.columns.get(column.name, empty) for column in self.contract.columns]
-        return checks.join(parts, "\0").cast(pa.binary()).to_pylist()  # type: ignore[no-any-return]
-
-    def _note(self, number: int, block: Block, hashes: npt.NDArray[np.int64], keyed: npt.NDArray[np.bool_]) -> int:
-        entries = np.empty(len(block), ENTRY)
-        entries["hash"] = hashes
-        entries["file"] = number
-        entries["keyed"] = keyed
-        entries["line"] = block.lines
-        entries["record"] = block.records
-        entries["offset"] = block.offsets
-        entries["length"] = block.lengths
-        return self._repeats.add(entries)
-
-    def _encoded(self, number: int, block: Block, good: npt.NDArray[np.bool_], keys: bytes) -> Batch | None:
-        lines, values = block.lines, dict(block.columns)
-        count = int(good.sum())
-        if not count:
-            return None
-        signed = keys if self._sign else None
-        if count < len(block):
-            rows = np.flatnonzero(good)
-            lines = lines[rows]
-            values = {name: checks.taking(column, rows) for name, column in values.items()}
-            if signed is not None:
-                signed = np.frombuffer(signed, np.uint8).reshape(-1, KEY_BYTES)[rows].tobytes()
-        self.passed += count
-        return Batch(encode.encode(self.columns, values, number, lines, signed), count)
+        self.passed += judged.rows
 
     def _again(self, number: int, places: Iterable[Any]) -> Iterator[tuple[bytes, dict[str, str]]]:
         """Records of one file once more."""

@@ -279,11 +279,12 @@ def _known(connection: Connection, extract_id: str) -> Extract:
 
 
 def _stage(connection: Connection, delivery: Delivery, attempt: int) -> StageResult:
+    from p06 import workers
     from p06.intake import Intake
 
     contract, manifest = manifests.read(delivery)
     sign = token.record_signer(contract.source) if staging.has_record_key(contract) else None
-    with Intake(contract, manifest, delivery.folder, sign) as intake:
+    with Intake(contract, manifest, delivery.folder, sign, workers.worth(manifest)) as intake:
         if settled := _without_staging(connection, contract, manifest, intake.verify, attempt):
             return settled
         headers = intake.check_headers()

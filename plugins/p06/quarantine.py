@@ -12,7 +12,7 @@ from psycopg import sql
 
 from p06 import staging
 from p06.contract import Contract
-from p06.intake import Rejected
+from p06.judge import Rejected
 from p06.manifest import Manifest
 
 Connection = psycopg.Connection[Any]

@@ -145,8 +145,8 @@ class Reading:
     def _changed(self) -> P06Error:
         return P06Error("P06-LOAD-015", file=self.file.number, at="changed while it was read")
 
-    def _chunks(self, raw: IO[bytes], size: int = BLOCK) -> Iterator[bytes]:
-        while chunk := raw.read(size):
+    def _chunks(self, raw: IO[bytes], size: int | None = None) -> Iterator[bytes]:
+        while chunk := raw.read(size or BLOCK):
             self._code.update(chunk)
             self.size += len(chunk)
             yield chunk

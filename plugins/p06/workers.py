@@ -1,0 +1,172 @@
+"""Processes that parse and judge what this one has scanned, so that a large file is loaded on more than one core.
+
+The scanner finds where records begin and end, in one pass, as it must: a quote may hide a line end. What it found goes
+to the workers in turn, and comes back judged in the same order. A worker ends when its input does, so none outlives
+its loader.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import secrets
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import IO, Any
+
+from p06.contract import Contract
+from p06.csv_reader import CsvReader, parse
+from p06.errors import P06Error
+from p06.judge import Judge, Judged
+from p06.manifest import Manifest
+
+LARGE = 64 << 20  # stated bytes from which workers are worth their start
+_MOST = 4
+
+
+def worth(manifest: Manifest) -> int:
+    """How many workers a delivery deserves on this machine; ``P06_WORKERS`` states the most, 0 for none."""
+    cores = len(os.sched_getaffinity(0))
+    most = int(os.environ.get("P06_WORKERS", min(_MOST, cores - 1)))
+    large = sum(file.bytes for file in manifest.files) >= LARGE
+    return most if large and manifest.format.kind == "csv" else 0
+
+
+class Workers:
+    """Some processes, started at first use. ``close`` ends them."""
+
+    def __init__(self, contract: Contract, manifest: Manifest, signed: bool, count: int) -> None:
+        self._setting = (contract, manifest, signed)
+        self._count = count
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def close(self) -> None:
+        """End the processes."""
+        for process in self._processes:
+            process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout):
+                if stream is not None:
+                    _close(stream)
+        self._processes = []
+
+    def judged(self, number: int, reader: CsvReader) -> Iterator[Judged]:
+        """The blocks of a file in order. Raises what scanning raises; P06Error P06-LOAD-048 when a worker is gone."""
+        if not self._processes:
+            self._start()
+        sending = _Sending(self._processes, number, reader)
+        try:
+            turn = 0
+            while sending.waits_for(turn):
+                yield self._receive(turn)
+                turn += 1
+        finally:
+            sending.stop()
+        if sending.error is not None:
+            raise sending.error
+
+    def _start(self) -> None:
+        environment = os.environ | {"PYTHONHASHSEED": str(secrets.randbelow(2**32))}  # equal rows, equal hashes
+        for _ in range(self._count):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "p06.workers"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+            )
+            self._processes.append(process)
+            _put(process.stdin, self._setting)
+
+    def _receive(self, turn: int) -> Judged:
+        process = self._processes[turn % self._count]
+        try:
+            found = pickle.load(process.stdout)  # type: ignore[arg-type]
+        except (EOFError, pickle.UnpicklingError, OSError):
+            raise P06Error("P06-LOAD-048", worker=turn % self._count + 1) from None
+        if isinstance(found, P06Error):
+            raise found
+        return found  # type: ignore[no-any-return]
+
+
+class _Sending:
+    """A thread that scans a file and gives each chunk to the worker whose turn it is."""
+
+    def __init__(self, processes: list[subprocess.Popen[bytes]], number: int, reader: CsvReader) -> None:
+        self.error: BaseException | None = None
+        self._processes, self._number, self._reader = processes, number, reader
+        self._sent = 0
+        self._done = self._stopped = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="p06-scan", daemon=True)
+        self._thread.start()
+
+    def waits_for(self, turn: int) -> bool:
+        """Whether an answer of that turn will come; waits until it is known."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._sent > turn or self._done)
+            return self._sent > turn
+
+    def stop(self) -> None:
+        """End the thread, wherever it is."""
+        self._stopped = True
+        if not self._done:
+            for process in self._processes:  # else a worker whose answers nobody reads would hold the thread
+                process.kill()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            chunks = self._reader.chunks()
+            for turn, chunk in enumerate(chunks):
+                if self._stopped:
+                    break
+                with self._changed:
+                    self._sent = turn + 1
+                    self._changed.notify()
+                _put(self._processes[turn % len(self._processes)].stdin, (self._number, *self._reader.layout, chunk))
+        except BrokenPipeError:
+            pass  # whoever waits for that answer tells
+        except BaseException as error:
+            self.error = error
+        finally:
+            chunks.close()  # type: ignore[attr-defined]
+            with self._changed:
+                self._done = True
+                self._changed.notify()
+
+
+def _put(stream: IO[bytes] | None, value: Any) -> None:
+    if stream is not None:
+        pickle.dump(value, stream, pickle.HIGHEST_PROTOCOL)
+        stream.flush()
+
+
+def _close(stream: IO[bytes]) -> None:
+    with suppress(BrokenPipeError):
+        stream.close()
+
+
+def main() -> None:
+    """A worker: settings first, then chunks until the input ends."""
+    from p06 import token
+
+    source, target = sys.stdin.buffer, sys.stdout.buffer
+    contract, manifest, signed = pickle.load(source)
+    sign = token.record_signer(contract.source) if signed else None
+    judge = Judge(contract, manifest.period, manifest.admin_code_version, sign)
+    while True:
+        try:
+            number, dialect, columns, chunk = pickle.load(source)
+        except EOFError:
+            return
+        answer: Any
+        try:
+            found = judge.judge(number, parse(dialect, columns, chunk))
+            answer = Judged(found.entries, found.rejected, bytes(found.data), found.rows)
+        except P06Error as error:
+            answer = error
+        _put(target, answer)
+
+
+if __name__ == "__main__":
+    main()
