@@ -166,6 +166,13 @@ def was_accepted_otherwise(connection: Connection, one: Manifest | Extract) -> b
     )
 
 
+def was_refused(connection: Connection, one: Extract) -> bool:
+    """Whether the attempt that staged the extract ended in a refusal."""
+    return bool(
+        _one(connection, "select state = 'refused' from control.load_attempt where attempt_id = %s", one.attempt_id)
+    )
+
+
 def raise_floor(connection: Connection, source: str, period: date, revision: int) -> None:
     """The accepted content was stated again under a higher revision."""
     connection.execute(

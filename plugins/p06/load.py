@@ -399,7 +399,7 @@ def _accept(connection: Connection, extract_id: str) -> str:
         if one.state == ACCEPTED:
             return ACCEPTED
         if one.state == SUPERSEDED:
-            return SUPERSEDED
+            return REFUSED if ledger.was_refused(connection, one) else SUPERSEDED
         if one.state != STAGED or one.gate_key is None:
             raise GateBlocked("P06-LOAD-037", extract=extract_id)
         before = ledger.accepted(connection, one.source, one.period.first_day, lock=True)

@@ -293,8 +293,9 @@ _HELD = {
     "rejected": "it was rejected; it stays so until its inputs, suites or waivers change or the period is named",
 }
 
+# The revision is the highest under which the content was stated, so that it does not depend on which came first.
 _ACCEPTED = """
-select e.extract_id, e.source, e.period, e.staging_table, e.revision, e.admin_code_version,
+select e.extract_id, e.source, e.period, e.staging_table, a.revision_floor, e.admin_code_version,
     e.received, e.duplicates, e.quarantined, e.staged, e.contract_hash, e.replay_number
 from control.accepted as a
 join control.extract as e using (extract_id)

@@ -92,9 +92,10 @@ def test_of_two_contents_staged_under_one_revision_the_second_to_be_accepted_is_
     for extract_id in (one, other):
         passed(sees, extract_id)
     assert load.accept(one) == "accepted"
-    with pytest.raises(Refused) as refused:
-        load.accept(other)
-    assert (refused.value.code, refused.value.exit_code) == ("P06-LOAD-030", 4)
+    for _ in range(2):
+        with pytest.raises(Refused) as refused:
+            load.accept(other)
+        assert (refused.value.code, refused.value.exit_code) == ("P06-LOAD-030", 4)
     states = sees.execute("select state, mismatches->0->>'code' from control.load_attempt order by attempt_id")
     assert states.fetchall() == [("accepted", None), ("refused", "P06-LOAD-030")]
     assert shown(sees) == ["V1", "V2"]
