@@ -1,8 +1,8 @@
 """Whether a word can be a syllable of Vietnamese: onset, rhyme and one tone at most.
 
-The rhymes are those of the orthography in use since 1945; codas k, l and r, and č's cousins of the Highlands are those
-of place and personal names of other peoples that the administration writes (Đắk, Krông, Búk). It is a sieve for whole
-files, not a spell checker: it takes either placement of the tone mark and asks nothing of meaning.
+Besides the rhymes of Vietnamese there are those in k, l and r of other peoples' names of places and persons, as the
+administration writes them (Đắk Lắk, Buôn Hồ, Búk). It is a sieve for whole files, not a spell checker: it takes either
+placement of the tone mark and asks nothing of meaning.
 """
 
 from __future__ import annotations
