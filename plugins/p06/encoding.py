@@ -14,7 +14,7 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from p06.charset import RUN, charset
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-_KEPT = 0xDC00  # an undefined byte on its way through a str: a lone surrogate, which no decoded text holds
+_KEPT = 0xDC00  # a byte of UTF-16 that means nothing, on its way through a str: a lone surrogate, which no text holds
+_OPEN = 0xF700  # one of a byte encoding: a character of private use, which no byte encoding has, and quicker to find
 _ERRORS = "p06.kept"
 _REORDERED = 0xFFFF  # stands for a letter and a mark that composition changes without making them one
 _LETTER = "A-Za-z\u00c0-\u024f\u1e00-\u1eff"
 _MARK = "\u0300-\u036f"
-_CLUSTER = re.compile(f"[{_LETTER}][{_MARK}]{{1,{RUN}}}")
+_CLUSTERS = re.compile(f"([{_LETTER}][{_MARK}]{{1,{RUN}}})")
 _UNFINISHED = re.compile(f"[{_LETTER}][{_MARK}]{{0,{RUN - 1}}}\\Z")
 _ANY_MARK = re.compile(f"[{_MARK}]")
 
@@ -81,7 +82,7 @@ class _Utf16:
         self._held = ""
         if not last and (unfinished := _UNFINISHED.search(text, max(len(text) - RUN, 0))):
             text, self._held = text[: unfinished.start()], unfinished[0]
-        return _encoded(composed(text))
+        return composed(text).encode("utf-8", _ERRORS)
 
 
 class _Bytes:
@@ -107,7 +108,7 @@ class _Table:
 
         known = charset(encoding)
         self._units = np.array(
-            [ord(letter) if letter else _KEPT + code for code, letter in enumerate(known.letters)], np.uint16
+            [ord(letter) if letter else _OPEN + code for code, letter in enumerate(known.letters)], np.uint16
         )
         self._ascii_stays = all(known.letters[code] == chr(code) for code in range(128))
         self._run = known.run
@@ -142,18 +143,32 @@ class _Table:
         codes = np.frombuffer(data, np.uint8)
         units = self._units[codes]
         if not self._run:
-            return _encoded(_text(units))
+            return _with_digits(_text(units).encode())
         marks = np.flatnonzero(self._is_mark[codes])
         marks = marks[marks > 0]
         letters = self._pairs[codes[marks - 1].astype(np.uint16) << 8 | codes[marks]]
         if self._run > 1 and ((np.diff(marks) == 1).any() or (letters == _REORDERED).any()):
-            return _encoded(composed(_text(units)))
+            return _with_digits(composed(_text(units)).encode())
         joins = letters != 0
         at = marks[joins]
         units[at - 1] = letters[joins]
         stays = np.ones(len(units), bool)
         stays[at] = False
-        return _encoded(_text(units[stays]))
+        return _with_digits(_text(units[stays]).encode())
+
+
+def _with_digits(data: bytes) -> bytes:
+    """UTF-8 with 0xFF and two hexadecimal digits for each byte that means nothing, instead of the three it has."""
+    if b"\xef\x9e" not in data and b"\xef\x9f" not in data:  # U+F780 to U+F7FF
+        return data
+    import numpy as np
+
+    found = np.frombuffer(bytearray(data), np.uint8)
+    at = np.flatnonzero((found[:-1] == 0xEF) & (found[1:] >> 1 == 0x9E >> 1))
+    code = (found[at + 1] & 3) << 6 | found[at + 2] & 0x3F
+    digits = np.frombuffer(b"0123456789ABCDEF", np.uint8)
+    found[at], found[at + 1], found[at + 2] = 0xFF, digits[code >> 4], digits[code & 15]
+    return found.tobytes()
 
 
 @cache
@@ -165,19 +180,22 @@ def composed(text: str) -> str:
     """The text with every Latin letter and the marks behind it in NFC, all else as it is."""
     if text.isascii() or not _ANY_MARK.search(text):
         return text
-    return _CLUSTER.sub(lambda cluster: unicodedata.normalize("NFC", cluster[0]), text)
+    parts = _CLUSTERS.split(text)
+    parts[1::2] = map(_nfc, parts[1::2])
+    return "".join(parts)
+
+
+@lru_cache(maxsize=1 << 12)
+def _nfc(cluster: str) -> str:
+    return unicodedata.normalize("NFC", cluster)
 
 
 def _text(units: npt.NDArray[np.uint16]) -> str:
-    return units.astype("<u2", copy=False).tobytes().decode("utf-16-le", "surrogatepass")
-
-
-def _encoded(text: str) -> bytes:
-    return text.encode("utf-8", _ERRORS)
+    return units.astype("<u2", copy=False).tobytes().decode("utf-16-le")
 
 
 def _keep(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Bytes that mean nothing become lone surrogates in a str, and 0xFF with two digits each in UTF-8."""
+    """Bytes of UTF-16 that mean nothing become lone surrogates in a str, and 0xFF with two digits each in UTF-8."""
     if isinstance(error, UnicodeDecodeError):
         return "".join(chr(_KEPT + byte) for byte in error.object[error.start : error.end]), error.end
     if isinstance(error, UnicodeEncodeError):
