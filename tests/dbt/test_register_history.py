@@ -92,6 +92,26 @@ def test_a_row_that_changes_no_published_attribute_makes_no_version(warehouse: W
     assert versions(warehouse, LAN, "eid_level") == [("2024-01-01", "2024-02-01", "1"), ("2024-02-01", None, "2")]
 
 
+def test_another_way_of_writing_a_name_is_no_change_and_no_other_name(warehouse: Warehouse) -> None:
+    written = ["Trần Thị Thúy Hòa", "TRẦN THỊ THUÝ HOÀ", "Trần\u00a0Thị  Thu\u0301y Hoa\u0300\u200b"]
+    for period, name in zip(MONTHS, written, strict=True):
+        warehouse.register(period, {"citizen_id": MAI, "full_name": name})
+        # of the three that identify, the birth date is another's: name and sex must agree
+        rows = [visit(n, MAI, full_name=other, birth_date=JANUARY) for n, other in enumerate(written)]
+        warehouse.sector(
+            "health_visit", period, *rows, visit(9, MAI, full_name="Trần Thị Thúy Hoa", birth_date=JANUARY)
+        )
+    for period in MONTHS:
+        warehouse.build(period, test=False)
+    assert versions(warehouse, MAI, "sex") == [("2024-01-01", None, "F")]
+    assert warehouse.rows("select full_name from identified.dim_citizen", "identified") == [(written[-1],)]  # as sent
+    with database.connect("builder") as connection:
+        names = connection.execute("select distinct name_norm from vault.citizen_history").fetchall()
+    assert names == [("trần thị thuý hoà",)]
+    methods = "select match_method, count(*) from marts.fct_health_visit group by 1 order by 1"
+    assert warehouse.rows(methods) == [("conflict", 3), ("id", 9)]
+
+
 def test_identity_is_that_of_the_last_row_inside_the_version(warehouse: Warehouse) -> None:
     load(warehouse, MONTHS)
     warehouse.build("2024-03", test=False)

@@ -32,7 +32,8 @@ def normal_name(name: str) -> str:
     Reading: a syllable's tone belongs to the syllable, wherever it was typed; it is noted behind the syllable, so
     that every placement becomes one. The other reading moves only òa, òe, ùy and their like.
     """
-    text = re.sub(r"\s+", " ", unicodedata.normalize("NFC", name)).strip().lower()
+    seen = "".join(letter for letter in name if unicodedata.category(letter) != "Cf")  # Cf has no width
+    text = re.sub(r"\s+", " ", unicodedata.normalize("NFC", seen)).strip().lower()
     return re.sub(r"[^\W\d_]+", lambda word: _toneless(word[0]), text)
 
 

@@ -1,6 +1,8 @@
 -- one row per citizen, range of periods in which nothing about the citizen changed, and register state
 {{ config(materialized='system_versioned', key=['root_id', 'valid_from'], scope='root_id', indexed=[['root_id']], indexed_rows={'card_dated_ahead': "(id_card_issued_on) where id_card_issued_on >= valid_from + interval '1 month'"}, contract={'enforced': true}) }}
 
+{#- The name as sent stands here beside its normalised form, because identified.dim_citizen shows the last one sent
+inside each of its versions. Versions that readers see know no names, and matching compares the normalised form. #}
 {%- set attributes = [
     'citizen_id', 'full_name', 'name_norm', 'birth_date', 'sex', 'old_id', 'residence_code', 'residence_edition', 'status',
     'death_date', 'id_card_issued_on', 'eid_level',
