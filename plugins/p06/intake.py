@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from p06 import encode, readers
+from p06 import encode, likely, readers
 from p06 import rules as checks
 from p06.contract import Contract
 from p06.csv_reader import CsvReader
 from p06.errors import P06Error, Refused
 from p06.judge import Judge, Judged, Rejected, Sign
-from p06.manifest import Manifest
+from p06.manifest import TEXT_KINDS, Manifest
 from p06.reading import Reading
 from p06.records import Reader
 from p06.repeats import Record, Repeats
@@ -77,7 +77,13 @@ class Intake:
 
     def check_headers(self) -> list[P06Error]:
         """Compare the header of each file with the contract, reading no further. Later steps need it to be empty."""
-        return [error for reader in self._readers.values() for error in reader.header()]
+        found: list[P06Error] = []
+        for number, reader in self._readers.items():
+            stated = self.manifest.format
+            sample = self._readings[number].again().sample() if stated.kind in TEXT_KINDS else b""
+            misread = likely.encoding_mismatch(stated.encoding, sample, number)
+            found += [misread] if misread else reader.header()
+        return found
 
     def verify(self) -> list[P06Error]:
         """Read every file for its checksum alone; returns the mismatches."""

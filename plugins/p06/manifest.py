@@ -20,6 +20,7 @@ from p06.scanner import Dialect
 
 VERSION = 1
 KINDS = ("csv", "jsonl", "parquet", "xlsx")
+TEXT_KINDS = ("csv", "jsonl")
 COMPRESSIONS = ("none", "gzip", "zstd")
 ENCODINGS = ("utf-8", "utf-16", "windows-1258", "tcvn3", "vni", "viscii")
 KINDS_NOW, COMPRESSIONS_NOW, ENCODINGS_NOW = ("csv",), COMPRESSIONS, ENCODINGS

@@ -66,6 +66,14 @@ class Reading:
             self.error = self.error or error
         self.sha256 = self._code.hexdigest()
 
+    def sample(self) -> bytes:
+        """The first decompressed bytes, as they were sent; of a file that cannot be read, none."""
+        try:
+            with self._open() as raw:
+                return next(self._bytes(raw), b"")
+        except P06Error:
+            return b""
+
     def hash(self) -> None:
         """Read the file for its checksum alone."""
         try:
@@ -153,7 +161,7 @@ class Reading:
 
     def _text(self, raw: IO[bytes]) -> Iterator[bytes]:
         """The decompressed bytes, in UTF-8. Raises P06Error P06-LOAD-019, P06-LOAD-020."""
-        blocks = self._chunks(raw) if self.compression == "none" else self._unpacked(raw)
+        blocks = self._bytes(raw)
         transcoder = encoding.transcoder(self.encoding)
         if transcoder is None:
             yield from blocks
@@ -161,6 +169,9 @@ class Reading:
         for block in blocks:
             yield transcoder.feed(block, False)
         yield transcoder.feed(b"", True)
+
+    def _bytes(self, raw: IO[bytes]) -> Iterator[bytes]:
+        return self._chunks(raw) if self.compression == "none" else self._unpacked(raw)
 
     def _unpacked(self, raw: IO[bytes]) -> Iterator[bytes]:
         """The members of a compressed file, one after the other. Raises P06Error P06-LOAD-019, P06-LOAD-020."""
