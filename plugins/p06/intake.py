@@ -8,11 +8,9 @@ Nothing on the good path is done row by row in Python but the keyed hash of the 
 from __future__ import annotations
 
 import pickle
-import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -26,13 +24,13 @@ from pyarrow import csv
 from p06 import rules as checks
 from p06.contract import Column, Contract
 from p06.errors import P06Error, Refused
+from p06.header import compare
 from p06.manifest import Manifest, StatedFile
 from p06.reading import Reading, ahead
 from p06.repeats import ENTRY, Record, Repeats
 from p06.scanner import Chunk, Scanner, split, walk
 
 BOM = b"\xef\xbb\xbf"
-_NAMED = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _DIGITS = np.frombuffer(b"".join(b"%04d" % number for number in range(10_000)), np.uint32)
 
 
@@ -214,7 +212,7 @@ class Intake:
             names = [name.decode() for name in split(first[begin : walked.end], dialect)]
         except UnicodeDecodeError:
             return [P06Error("P06-LOAD-029", file=file.number)]
-        found = _compare_header(self.contract, names, file.number)
+        found = compare(self.contract, names, file.number)
         if not found:
             known = {column.physical_name: column for column in self.contract.columns}
             columns = tuple(known.get(name) for name in names)
@@ -414,46 +412,3 @@ def _by_file(groups: Iterable[Any]) -> Iterator[tuple[int, Iterator[tuple[int, i
 
     for number, spans in groupby(places(), key=lambda place: place[0]):
         yield number, ((offset, length) for _, offset, length in spans)
-
-
-def _compare_header(contract: Contract, names: list[str], file: int) -> list[P06Error]:
-    """Name every missing, added, renamed and duplicated column.
-
-    A name the contract does not know is shown only when it can hold nobody's data; else its position is.
-    """
-    expected = [column.physical_name for column in contract.columns]
-    report = partial(_header_error, file)
-    found = [
-        report("P06-LOAD-028", column=_plain_name(name), position=names.index(name, names.index(name) + 1) + 1)
-        for name in dict.fromkeys(names)
-        if names.count(name) > 1
-    ]
-    missing = [name for name in expected if name not in names]
-    added = [(position, name) for position, name in enumerate(names) if name not in expected]
-    if len(missing) == len(expected):
-        return [report("P06-LOAD-029")]
-    renamed = {
-        position: expected[position]
-        for position, _ in added
-        if position < len(expected) and expected[position] in missing
-    }
-    allowed_missing = {column.physical_name for column in contract.columns if not column.required}
-    for position, name in added:
-        if position in renamed:
-            found.append(
-                report("P06-LOAD-027", column=renamed[position], found=_plain_name(name), position=position + 1)
-            )
-        elif not contract.allow_added:
-            found.append(report("P06-LOAD-026", column=_plain_name(name), position=position + 1))
-    for name in missing:
-        if name not in renamed.values() and not (contract.allow_missing and name in allowed_missing):
-            found.append(report("P06-LOAD-025", column=name))
-    return found
-
-
-def _header_error(file: int, code: str, **where: Any) -> P06Error:
-    return P06Error(code, file=file, **where)
-
-
-def _plain_name(name: str) -> str | None:
-    return name if _NAMED.fullmatch(name) else None

@@ -1,0 +1,56 @@
+"""The names a file gives its columns, compared with the contract; for every kind of file the same."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import Any
+
+from p06.contract import Contract
+from p06.errors import P06Error
+
+_NAMED = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+def compare(contract: Contract, names: list[str], file: int) -> list[P06Error]:
+    """Name every missing, added, renamed and duplicated column.
+
+    A name the contract does not know is shown only when it can hold nobody's data; else its position is.
+    """
+    expected = [column.physical_name for column in contract.columns]
+    report = partial(_error, file)
+    found = [
+        report("P06-LOAD-028", column=plain_name(name), position=names.index(name, names.index(name) + 1) + 1)
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+    missing = [name for name in expected if name not in names]
+    added = [(position, name) for position, name in enumerate(names) if name not in expected]
+    if len(missing) == len(expected):
+        return [report("P06-LOAD-029")]
+    renamed = {
+        position: expected[position]
+        for position, _ in added
+        if position < len(expected) and expected[position] in missing
+    }
+    allowed_missing = {column.physical_name for column in contract.columns if not column.required}
+    for position, name in added:
+        if position in renamed:
+            found.append(
+                report("P06-LOAD-027", column=renamed[position], found=plain_name(name), position=position + 1)
+            )
+        elif not contract.allow_added:
+            found.append(report("P06-LOAD-026", column=plain_name(name), position=position + 1))
+    for name in missing:
+        if name not in renamed.values() and not (contract.allow_missing and name in allowed_missing):
+            found.append(report("P06-LOAD-025", column=name))
+    return found
+
+
+def _error(file: int, code: str, **where: Any) -> P06Error:
+    return P06Error(code, file=file, **where)
+
+
+def plain_name(name: str) -> str | None:
+    """A name as it may stand in a message; None when it could hold somebody's data."""
+    return name if _NAMED.fullmatch(name) else None
