@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.sender import VISIT
 
 from p06 import contract
 from p06.contract import Contract
@@ -23,6 +22,7 @@ from p06.records import Reader
 from p06.repeats import ENTRY
 from p06.rules import Rules
 from p06.scanner import Dialect
+from tests.sender import VISIT
 
 KINDS: dict[str, Any] = {"jsonl": JsonlReader}
 NUMBERS = ("total_amount", "insurance_paid", "patient_paid")

@@ -39,10 +39,12 @@ BOM = b"\xef\xbb\xbf"
 _KEYS_KNOWN = ((), (NESTED_VALUE,))  # reasons of rows whose keys count: a nested column is drift, too
 _NUMBERS = ("numeric", "integer")  # kinds of column that take JSON numbers
 _DIGIT_RUN = 16  # digits and points; any decimal of 15 digits survives as a double, so its shortest text is its value
+_LARGE = 1e16
 _RUN = b"0" * _DIGIT_RUN
 _RUN_TABLE = bytes(ord("0") if chr(byte) in "0123456789." else ord(" ") for byte in range(256))
 _UNUSUAL = re.compile(r"e|-0\.0$").search  # in the text of a double
-_SUSPICIOUS = (b" :", b"\t:", b"\r:", b"\\u0000")
+# What begins each and is searched first, being one byte: white space before a colon, an escaped NUL.
+_SUSPICIOUS = ((b":", b" :"), (b"\t", b"\t:"), (b"\r", b"\r:"), (b"\\", b"\\u0000"))
 _LONG_NUMBER = re.compile(rb'[^"0-9.][0-9.]{%d}' % _DIGIT_RUN)  # not one that begins a string
 
 Row = dict[str, Any]  # key -> str, None, bool, int, float or Literal
@@ -219,7 +221,7 @@ class JsonlReader:
             rows = list(map(orjson.loads, lines))
         except orjson.JSONDecodeError:
             return None
-        if set(map(type, rows)) != {dict} or any(mark in data for mark in _SUSPICIOUS):
+        if set(map(type, rows)) != {dict} or _suspicious(data):
             return None
         widths = list(map(len, rows))
         if data.count(b'":') != sum(widths):
@@ -233,7 +235,9 @@ class JsonlReader:
         if not self.contract.allow_added and not values.keys() <= self._columns.keys():
             return None
         kinds = set().union(*(set(map(type, column)) for column in values.values()))
-        if kinds & {list, dict} or (float in kinds and _holds_long_number(data)):
+        if kinds & {list, dict}:
+            return None
+        if float in kinds and (_holds_long_number(data) or any(map(_holds_large, values.values()))):
             return None
         return values
 
@@ -295,14 +299,25 @@ def _holds_long_number(data: bytes) -> bool:
     return b"e-" in data or b"E-" in data or _RUN in data.translate(_RUN_TABLE)
 
 
+def _holds_large(values: Sequence[Any]) -> bool:
+    """Whether a double is so large that its literal may have had an exponent beyond what is written out."""
+    return max((abs(value) for value in values if type(value) is float), default=0.0) >= _LARGE
+
+
+def _suspicious(data: bytes) -> bool:
+    return any(byte in data and mark in data for byte, mark in _SUSPICIOUS)
+
+
 def _in_doubt(line: bytes, row: Any) -> bool:
     """Whether orjson did not take the line, or may have taken it for less than it says; see ``_calm``."""
-    if type(row) is not dict or line.count(b'":') != len(row) or any(mark in line for mark in _SUSPICIOUS):
+    if type(row) is not dict or line.count(b'":') != len(row) or _suspicious(line):
         return True
     kinds = set(map(type, row.values()))
     if list in kinds or dict in kinds:
         return True
-    return float in kinds and (b"e-" in line or b"E-" in line or _LONG_NUMBER.search(line) is not None)
+    if float not in kinds:
+        return False
+    return b"e-" in line or b"E-" in line or _LONG_NUMBER.search(line) is not None or _holds_large(list(row.values()))
 
 
 def _all_texts(values: list[Any], kinds: set[type]) -> list[str]:
