@@ -16,6 +16,7 @@ from p06.contract import Contract
 from p06.errors import P06Error
 from p06.jsonl_reader import JsonlReader
 from p06.manifest import Format, Manifest, StatedFile
+from p06.parquet_reader import ParquetReader
 from p06.period import Period
 from p06.reading import Reading
 from p06.records import Reader
@@ -24,7 +25,7 @@ from p06.rules import Rules
 from p06.scanner import Dialect
 from tests.sender import VISIT
 
-KINDS: dict[str, Any] = {"jsonl": JsonlReader}
+KINDS: dict[str, Any] = {"jsonl": JsonlReader, "parquet": ParquetReader}
 NUMBERS = ("total_amount", "insurance_paid", "patient_paid")
 
 

@@ -21,12 +21,13 @@ VERSION = 1
 KINDS = ("csv", "jsonl", "parquet", "xlsx")
 COMPRESSIONS = ("none", "gzip", "zstd")
 ENCODINGS = ("utf-8", "utf-16", "windows-1258", "tcvn3", "vni", "viscii")
-KINDS_NOW, COMPRESSIONS_NOW, ENCODINGS_NOW = ("csv",), ("none", "gzip"), ("utf-8",)
+KINDS_NOW, COMPRESSIONS_NOW, ENCODINGS_NOW = KINDS, ("none", "gzip"), ("utf-8",)
 FILE_LIMIT = 32_767  # files of one delivery
+SHEET_LIMIT = 31  # characters of a sheet's name, Excel's own limit
 REVISION_LIMIT = 2**31 - 1
 _DEPTH_LIMIT = 16  # the interface needs three
 _FIELDS = ("manifest_version", "source", "period", "revision", "produced_at", "admin_code_version")
-_FORMAT_FIELDS = ("kind", "compression", "encoding", "delimiter", "quote", "header")
+_FORMAT_FIELDS = ("kind", "compression", "encoding", "delimiter", "quote", "header", "sheet")
 
 _FILE_NAME = re.compile(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,199}")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
@@ -54,6 +55,7 @@ class Format:
     encoding: str
     dialect: Dialect
     header: bool
+    sheet: str | None = None  # of a workbook; the first when none is named
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class Manifest:
                 "delimiter": self.format.dialect.delimiter.decode("ascii"),
                 "quote": self.format.dialect.quote.decode("ascii"),
                 "header": self.format.header,
+                **({} if self.format.sheet is None else {"sheet": self.format.sheet}),
             },
             "admin_code_version": self.admin_code_version.isoformat(),
             "files": sorted(file.sha256 for file in self.files),
@@ -331,9 +334,12 @@ class _Reader:
         header = stated.get("header", True)
         if not isinstance(header, bool):
             self.wrong("P06-LOAD-004", field="format.header")
+        sheet = stated.get("sheet")
+        if not (sheet is None or (isinstance(sheet, str) and 0 < len(sheet) <= SHEET_LIMIT and kind == "xlsx")):
+            self.wrong("P06-LOAD-004", field="format.sheet")
         if len(self.mismatches) > before:
             return None
-        return Format(kind, compression, encoding, Dialect(delimiter.encode(), quote.encode()), header)
+        return Format(kind, compression, encoding, Dialect(delimiter.encode(), quote.encode()), header, sheet)
 
     def choice(
         self, stated: dict[str, Any], field: str, known: tuple[str, ...], now: tuple[str, ...], code: str

@@ -59,5 +59,8 @@ def real(value: float) -> str:
 
 
 def raw(values: Mapping[str, Any]) -> bytes:
-    """A row as compact JSON, for kinds of file whose own bytes are no text; null where there is no value."""
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+    """A row as compact JSON, for kinds of file whose own bytes are no text; null where there is no value.
+
+    Bytes that are no UTF-8, decoded with ``surrogateescape``, come out as they were.
+    """
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")
