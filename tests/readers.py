@@ -23,9 +23,10 @@ from p06.records import Reader
 from p06.repeats import ENTRY
 from p06.rules import Rules
 from p06.scanner import Dialect
+from p06.xlsx_reader import XlsxReader
 from tests.sender import VISIT
 
-KINDS: dict[str, Any] = {"jsonl": JsonlReader, "parquet": ParquetReader}
+KINDS: dict[str, Any] = {"jsonl": JsonlReader, "parquet": ParquetReader, "xlsx": XlsxReader}
 NUMBERS = ("total_amount", "insurance_paid", "patient_paid")
 
 

@@ -147,28 +147,25 @@ class ParquetReader:
         return Refused("P06-LOAD-047", file=self._reading.file.number)
 
     def _schema_errors(self, file: _File) -> list[P06Error]:
-        number = self._reading.file.number
+        number, size = self._reading.file.number, self._reading.file.bytes
         with self._decoding():
             schema = file.values.schema_arrow
-            names, types = schema.names, schema.types
-            packed = unpacked = 0
-            for group in range(file.values.num_row_groups):
-                row_group = file.values.metadata.row_group(group)
-                for place in range(row_group.num_columns):
-                    packed += row_group.column(place).total_compressed_size
-                    unpacked += row_group.column(place).total_uncompressed_size
-        if unpacked > RATIO_FROM and unpacked > RATIO_LIMIT * max(packed, 1):
+            columns = list(zip(schema.names, schema.types, strict=True))
+            # The metadata of single columns is not asked: what is damaged there ends the process, past any exception.
+            groups = range(file.values.num_row_groups)
+            unpacked = sum(file.values.metadata.row_group(group).total_byte_size for group in groups)
+            found = compare(self.contract, schema.names, number)
+            for name, kind in columns:
+                column = self._columns.get(name)
+                if column is None:
+                    continue  # told as added, or ignored
+                if pa.types.is_nested(kind):
+                    found.append(P06Error("P06-LOAD-046", file=number, column=plain_name(name)))
+                elif not _takes(column, kind):
+                    expected = column.type_text if column.kind != "enum" else "enum"
+                    found.append(P06Error("P06-LOAD-045", file=number, column=plain_name(name), expected=expected))
+        if unpacked > RATIO_FROM and unpacked > RATIO_LIMIT * max(size, 1):
             return [P06Error("P06-LOAD-020", file=number)]
-        found = compare(self.contract, names, number)
-        for name, kind in zip(names, types, strict=True):
-            column = self._columns.get(name)
-            if column is None and not self.contract.allow_added:
-                continue  # told as added
-            if pa.types.is_nested(kind) and column is not None:
-                found.append(P06Error("P06-LOAD-046", file=number, column=plain_name(name)))
-            elif column is not None and not _takes(column, kind):
-                expected = column.type_text if column.kind != "enum" else "enum"
-                found.append(P06Error("P06-LOAD-045", file=number, column=plain_name(name), expected=expected))
         return found
 
     def _parts(self, file: _File, groups: Iterable[int], before: int = 0) -> Iterator[_Part]:
@@ -197,15 +194,9 @@ class ParquetReader:
     def _batch_rows(self, file: _File, group: int, names: list[str]) -> int:
         """How many records of a row group to decode at once.
 
-        A dictionary or a shared prefix can repeat one long text for a few bits a row, so the longest text of the
-        dictionaries bounds the batch; it is found by asking for one row with its dictionary.
+        A dictionary can repeat one long text for a few bits a row, so its longest text bounds the batch; it is found by
+        asking for one row with its dictionary.
         """
-        row_group = file.values.metadata.row_group(group)
-        encodings = {code for at in range(row_group.num_columns) for code in row_group.column(at).encodings}
-        if "DELTA_BYTE_ARRAY" in encodings:
-            return _FEW_ROWS
-        if not encodings & {"RLE_DICTIONARY", "PLAIN_DICTIONARY"}:
-            return _ROWS
         first = next(
             file.dictionaries.iter_batches(batch_size=1, row_groups=[group], columns=names, use_threads=False), None
         )

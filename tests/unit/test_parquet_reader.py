@@ -67,7 +67,6 @@ TEXTS = [
     ("total_amount", pa.array([Decimal("100.0001")], pa.decimal128(15, 4)), "100.0001"),
     ("total_amount", pa.array([Decimal("1E-10")], pa.decimal128(15, 10)), "0.0000000001"),
     ("total_amount", pa.array([Decimal("1.5")], pa.decimal256(50, 2)), "1.50"),
-    ("total_amount", pa.array([Decimal("1200")], pa.decimal128(5, -2)), "1200"),
     ("total_amount", pa.array([80.5]), "80.5"),
     ("total_amount", pa.array([80.0]), "80"),
     ("total_amount", pa.array([-0.0]), "0"),
@@ -82,12 +81,7 @@ TEXTS = [
 
 @pytest.mark.parametrize(("column", "values", "text"), TEXTS, ids=[f"{c}-{v.type}-{t}" for c, v, t in TEXTS])
 def test_a_value_becomes_its_exact_text(tmp_path: Path, column: str, values: Any, text: str) -> None:
-    try:
-        path = written(tmp_path, table(**{column: values}))
-    except pa.ArrowException:  # what this writer cannot write, no reader can be asked for
-        assert values.type == pa.decimal128(5, -2)
-        return
-    reader = opened("parquet", path)
+    reader = opened("parquet", written(tmp_path, table(**{column: values})))
     assert reader.header() == []
     found = seen(reader)
     assert found.text(column) == text
