@@ -62,10 +62,11 @@ def look(content: IO[bytes], sheet: str | None) -> tuple[str, Grid]:
     try:
         with zipfile.ZipFile(content) as archive:
             members = _members(content, archive)
-            for name, info in members.items():
-                if name not in (_WORKBOOK, _RELATIONS):
-                    _check(archive, info)
             part, title = _sheet(archive, members, sheet)
+            for name, info in members.items():
+                if name != part:
+                    for _ in _chunks(archive, info):
+                        pass
             return title, _grid(archive, members[part])
     except (
         zipfile.BadZipFile,
@@ -109,25 +110,21 @@ def _members(content: IO[bytes], archive: zipfile.ZipFile) -> dict[str, zipfile.
 
 
 def _chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
-    """A part's content; its size is the declared one and its checksum holds, or zipfile says BadZipFile."""
-    with archive.open(info) as part:
-        while chunk := part.read(_CHUNK):
-            yield chunk
+    """A part's content; its size is the declared one and its checksum holds, or zipfile says BadZipFile.
 
-
-def _check(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
-    """Unpack a part once; refuse XML that defines entities or is not in an encoding of ASCII's family."""
+    Refuses XML that declares a document type, and so entities, or is not in an encoding of ASCII's family.
+    """
     is_xml = info.filename.lower().endswith((".xml", ".rels", ".vml"))
     tail = b""
-    first = True
-    for chunk in _chunks(archive, info):
-        if is_xml:
-            if first and not chunk.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<":
-                raise Damaged
-            if b"<!DOCTYPE" in tail + chunk[:16] or b"<!DOCTYPE" in chunk:
-                raise Damaged
-            tail = chunk[-16:]
-        first = False
+    with archive.open(info) as part:
+        while chunk := part.read(_CHUNK):
+            if is_xml:
+                if not tail and chunk.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] != b"<":
+                    raise Damaged
+                if b"<!DOCTYPE" in chunk or b"<!DOCTYPE" in tail + chunk[:16]:
+                    raise Damaged
+                tail = chunk[-16:]
+            yield chunk
 
 
 def _sheet(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], wanted: str | None) -> tuple[str, str]:
@@ -192,7 +189,7 @@ def _grid(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Grid:
 
 def _quick(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Grid | None:
     """The grid of a sheet of plain cells, each with its reference, in order; None when it is not written so."""
-    letters: set[bytes] = set()
+    letters: dict[bytes, int] = {}
     last, held = 0, b""
     for chunk in chain(_chunks(archive, info), [b""]):
         data = held + chunk
@@ -203,15 +200,16 @@ def _quick(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Grid | None:
             return None
         if not references:
             continue
-        if len(set(references)) < len(references):
-            return None
         joined = b" ".join(references)
-        letters |= set(joined.translate(None, b"0123456789").split())
-        rows = np.fromiter(map(int, joined.translate(None, _LETTERS).split()), np.int64, len(references))
-        if int(rows[0]) < last or (np.diff(rows) < 0).any():
+        names = joined.translate(None, b"0123456789").split()
+        for name in set(names) - letters.keys():
+            letters[name] = _column(name)
+        places = np.fromiter(map(int, joined.translate(None, _LETTERS).split()), np.int64, len(references))
+        places = places * (COLUMN_LIMIT + 1) + np.fromiter(map(letters.__getitem__, names), np.int64, len(names))
+        if int(places[0]) <= last or (np.diff(places) <= 0).any():  # a cell twice, or in no order
             return None
-        last = int(rows[-1])
-    return Grid(last, max(map(_column, letters), default=0))
+        last = int(places[-1])
+    return Grid(last // (COLUMN_LIMIT + 1), max(letters.values(), default=0))
 
 
 def _column(letters: bytes) -> int:

@@ -11,6 +11,7 @@ which programs disagree by a day.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -278,12 +279,11 @@ def _reason(column: Column, kind: type) -> str | None:
         return ERROR_CELL
     if column.kind not in _TEXT_KINDS:
         return NUMERIC_CELL if kind is bool else None
-    of_digits = column.kind == "id12" or (column.kind == "code" and _is_of_digits(column))
-    return LOST_LEADING_ZERO if of_digits and kind is float else NUMERIC_CELL
+    could_be_digits = column.kind == "id12" or (column.kind == "code" and _may_be_digits(column))
+    return LOST_LEADING_ZERO if could_be_digits and kind is float else NUMERIC_CELL
 
 
-def _is_of_digits(column: Column) -> bool:
-    """Whether the codes of a column are made of digits, by its pattern or its list."""
-    if column.pattern is not None:
-        return "[0-9]" in column.pattern and not any(letter in column.pattern for letter in ("A-Z", "a-z", "[A", "[a"))
-    return column.codelist is not None and column.kind == "code"
+def _may_be_digits(column: Column) -> bool:
+    """Whether a code of the column can consist of digits alone, as far as its pattern tells."""
+    lengths = [column.length] if column.length else range(1, column.max_length + 1)
+    return column.pattern is None or any(re.fullmatch(column.pattern, "1" * length) for length in lengths)
