@@ -1,4 +1,4 @@
-"""The names a file gives its columns against those the contract promises."""
+"""The names a file gives its columns, compared with the contract; for every kind of file the same."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def compare(contract: Contract, names: list[str], file: int) -> list[P06Error]:
     expected = [column.physical_name for column in contract.columns]
     report = partial(_error, file)
     found = [
-        report("P06-LOAD-028", column=_plain_name(name), position=names.index(name, names.index(name) + 1) + 1)
+        report("P06-LOAD-028", column=plain_name(name), position=names.index(name, names.index(name) + 1) + 1)
         for name in dict.fromkeys(names)
         if names.count(name) > 1
     ]
@@ -37,10 +37,10 @@ def compare(contract: Contract, names: list[str], file: int) -> list[P06Error]:
     for position, name in added:
         if position in renamed:
             found.append(
-                report("P06-LOAD-027", column=renamed[position], found=_plain_name(name), position=position + 1)
+                report("P06-LOAD-027", column=renamed[position], found=plain_name(name), position=position + 1)
             )
         elif not contract.allow_added:
-            found.append(report("P06-LOAD-026", column=_plain_name(name), position=position + 1))
+            found.append(report("P06-LOAD-026", column=plain_name(name), position=position + 1))
     for name in missing:
         if name not in renamed.values() and not (contract.allow_missing and name in allowed_missing):
             found.append(report("P06-LOAD-025", column=name))
@@ -51,5 +51,6 @@ def _error(file: int, code: str, **where: Any) -> P06Error:
     return P06Error(code, file=file, **where)
 
 
-def _plain_name(name: str) -> str | None:
+def plain_name(name: str) -> str | None:
+    """A name as it may stand in a message; None when it could hold somebody's data."""
     return name if _NAMED.fullmatch(name) else None

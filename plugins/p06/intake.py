@@ -54,9 +54,10 @@ class Intake:
         self.received = 0
         self.passed = 0
         self.rejected = 0
+        stated = manifest.format
+        encoding = stated.encoding if stated.kind in TEXT_KINDS else "utf-8"
         self._readings = {
-            file.number: Reading(file, folder / file.name, manifest.format.compression, manifest.format.encoding)
-            for file in manifest.files
+            file.number: Reading(file, folder / file.name, stated.compression, encoding) for file in manifest.files
         }
         self._readers: dict[int, Reader] = {
             number: readers.reader(contract, manifest, reading) for number, reading in self._readings.items()

@@ -23,12 +23,12 @@ KINDS = ("csv", "jsonl", "parquet", "xlsx")
 TEXT_KINDS = ("csv", "jsonl")
 COMPRESSIONS = ("none", "gzip", "zstd")
 ENCODINGS = ("utf-8", "utf-16", "windows-1258", "tcvn3", "vni", "viscii")
-KINDS_NOW, COMPRESSIONS_NOW, ENCODINGS_NOW = ("csv",), COMPRESSIONS, ENCODINGS
 FILE_LIMIT = 32_767  # files of one delivery
+SHEET_LIMIT = 31  # characters of a sheet's name, Excel's own limit
 REVISION_LIMIT = 2**31 - 1
 _DEPTH_LIMIT = 16  # the interface needs three
 _FIELDS = ("manifest_version", "source", "period", "revision", "produced_at", "admin_code_version")
-_FORMAT_FIELDS = ("kind", "compression", "encoding", "delimiter", "quote", "escape", "header")
+_FORMAT_FIELDS = ("kind", "compression", "encoding", "delimiter", "quote", "escape", "header", "sheet")
 
 _FILE_NAME = re.compile(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,199}")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
@@ -56,6 +56,7 @@ class Format:
     encoding: str
     dialect: Dialect
     header: bool
+    sheet: str | None = None  # of a workbook; the first when none is named
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,9 @@ class Manifest:
                 "delimiter": self.format.dialect.delimiter.decode("ascii"),
                 "quote": self.format.dialect.quote.decode("ascii"),
                 "header": self.format.header,
-            }
-            | ({"escape": self.format.dialect.escape.decode("ascii")} if self.format.dialect.escape else {}),
+                **({"escape": self.format.dialect.escape.decode("ascii")} if self.format.dialect.escape else {}),
+                **({} if self.format.sheet is None else {"sheet": self.format.sheet}),
+            },
             "admin_code_version": self.admin_code_version.isoformat(),
             "files": sorted(file.sha256 for file in self.files),
         }
@@ -323,9 +325,9 @@ class _Reader:
             self.wrong("P06-LOAD-004", field="format")
             return None
         before = len(self.mismatches)
-        kind = self.choice(stated, "kind", KINDS, KINDS_NOW, "P06-LOAD-021")
-        compression = self.choice(stated, "compression", COMPRESSIONS, COMPRESSIONS_NOW, "P06-LOAD-022")
-        encoding = self.choice(stated, "encoding", ENCODINGS, ENCODINGS_NOW, "P06-LOAD-023")
+        kind = self.choice(stated, "kind", KINDS, None)
+        compression = self.choice(stated, "compression", COMPRESSIONS, "none")
+        encoding = self.choice(stated, "encoding", ENCODINGS, None if kind in TEXT_KINDS else "utf-8")
         delimiter, quote = stated.get("delimiter", ","), stated.get("quote", '"')
         if not (isinstance(delimiter, str) and delimiter in _SEPARATORS):
             self.wrong("P06-LOAD-024", field="delimiter")
@@ -337,19 +339,19 @@ class _Reader:
         header = stated.get("header", True)
         if not isinstance(header, bool):
             self.wrong("P06-LOAD-004", field="format.header")
+        sheet = stated.get("sheet")
+        if not (sheet is None or (isinstance(sheet, str) and 0 < len(sheet) <= SHEET_LIMIT and kind == "xlsx")):
+            self.wrong("P06-LOAD-004", field="format.sheet")
         if len(self.mismatches) > before:
             return None
-        return Format(kind, compression, encoding, Dialect(delimiter.encode(), quote.encode(), escape.encode()), header)
+        dialect = Dialect(delimiter.encode(), quote.encode(), escape.encode())
+        return Format(kind, compression, encoding, dialect, header, sheet)
 
-    def choice(
-        self, stated: dict[str, Any], field: str, known: tuple[str, ...], now: tuple[str, ...], code: str
-    ) -> str:
-        value = stated.get(field, "none" if field == "compression" else None)
+    def choice(self, stated: dict[str, Any], field: str, known: tuple[str, ...], default: str | None) -> str:
+        value = stated.get(field, default)
         if not isinstance(value, str) or value not in known:
             self.wrong("P06-LOAD-004", field=f"format.{field}")
             return ""
-        if value not in now:
-            self.wrong(code, found=value)
         return value
 
     def files(self, document: dict[str, Any]) -> list[StatedFile]:

@@ -10,6 +10,18 @@ from p06.records import Reader
 
 def reader(contract: Contract, manifest: Manifest, reading: Reading) -> Reader:
     """The reader of one file of a delivery, by the kind its manifest states."""
+    if manifest.format.kind == "jsonl":
+        from p06.jsonl_reader import JsonlReader
+
+        return JsonlReader(contract, manifest, reading)
+    if manifest.format.kind == "parquet":
+        from p06.parquet_reader import ParquetReader
+
+        return ParquetReader(contract, manifest, reading)
+    if manifest.format.kind == "xlsx":
+        from p06.xlsx_reader import XlsxReader
+
+        return XlsxReader(contract, manifest, reading)
     from p06.csv_reader import CsvReader
 
     return CsvReader(contract, manifest, reading)

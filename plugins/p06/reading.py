@@ -7,6 +7,7 @@ import hashlib
 import os
 import queue
 import stat
+import tempfile
 import threading
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -125,6 +126,27 @@ class Reading:
                         raise self._changed()
                     held = keep + more
                 yield held[offset - begin : offset - begin + length]
+
+    @contextmanager
+    def spooled(self) -> Iterator[IO[bytes]]:
+        """The decompressed content as a seekable file, for kinds that are not read from front to end.
+
+        It has been read through once, so that size and checksum are known. A file that cannot be decompressed sets
+        ``error`` and gives what came before. Raises P06Error P06-LOAD-015 when the file is not the one opened first.
+        """
+        if self.compression == "none":
+            with self._open() as raw:
+                for _ in self._chunks(raw):
+                    pass
+                self.sha256 = self._code.hexdigest()
+                raw.seek(0)
+                yield raw
+            return
+        with tempfile.TemporaryFile(prefix="p06-") as spool:
+            for block in self.blocks():
+                spool.write(block)
+            spool.seek(0)
+            yield spool
 
     @contextmanager
     def _open(self) -> Iterator[IO[bytes]]:

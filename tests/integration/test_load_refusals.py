@@ -53,7 +53,6 @@ MANIFESTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "admin_code_version": (lambda m: m.update(admin_code_version="2025-02-30"), "P06-LOAD-004"),
     "no_format": (lambda m: m.pop("format"), "P06-LOAD-004"),
     "kind_unknown": (lambda m: m["format"].update(kind="pdf"), "P06-LOAD-004"),
-    "kind_later": (lambda m: m["format"].update(kind="xlsx"), "P06-LOAD-021"),
     "delimiter": (lambda m: m["format"].update(delimiter="1"), "P06-LOAD-024"),
     "quote_is_delimiter": (lambda m: m["format"].update(quote=","), "P06-LOAD-024"),
     "path_in_name": (file(name="../first/part-0001.csv"), "P06-LOAD-011"),

@@ -1,0 +1,286 @@
+"""An xlsx workbook as an archive that may be hostile: what it unpacks to is bounded before anything interprets it.
+
+Beside that it tells what the cell reader keeps silent about: error cells, formulas without a cached value, cells that
+stand twice, and how large the grid is that the sheet claims.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import IO, Any
+from xml.parsers import expat
+
+import numpy as np
+
+from p06.reading import RATIO_FROM, RATIO_LIMIT
+
+UNPACKED_LIMIT = 512 << 20  # bytes of all parts; a full sheet of 1,048,576 rows and 15 columns has about 450 MB
+MEMBER_LIMIT = 4_096  # parts of one workbook; real ones have some dozens
+AREA_LIMIT = 1 << 25  # cells of the grid between A1 and the last used cell; the reader takes 24 bytes for each
+ROW_LIMIT, COLUMN_LIMIT = 1_048_576, 16_384  # Excel's own
+
+_CHUNK = 1 << 20
+_WORKBOOK, _RELATIONS = "xl/workbook.xml", "xl/_rels/workbook.xml.rels"
+# A plain cell as every common program writes it: empty, or with one value; no formula, no error.
+_CELL = re.compile(
+    rb'<c r="([A-Z]{1,3}[0-9]{1,7})"(?: s="[0-9]+")?(?: t="(?:s|n|b|d|str|inlineStr)")?(?: s="[0-9]+")?'
+    rb'(?:/>|>(?:<v>[^<]*</v>|<is><t(?: xml:space="preserve")?>[^<]*</t></is>)?</c>)'
+)
+_ANY_CELL = re.compile(rb"<c[^a-zA-Z]|:c[ >/\t\r\n]")
+_LETTERS = bytes(range(ord("A"), ord("Z") + 1))
+_ERROR = re.compile(r"#[A-Z0-9/_]{1,16}[!?]?")
+
+
+class Damaged(Exception):
+    """The file is no workbook that can be trusted."""
+
+
+class TooLarge(Exception):
+    """The file unpacks to more than the limit."""
+
+
+@dataclass
+class Grid:
+    """A sheet's used rows and columns, and its cells (row, column from 0) without a value of their own."""
+
+    rows: int = 0
+    columns: int = 0
+    errors: dict[tuple[int, int], str] = field(default_factory=dict)  # '' for a formula without a cached value
+
+
+def look(content: IO[bytes], sheet: str | None) -> tuple[str, Grid]:
+    """Check the archive; returns the name of the sheet asked for (default: the first) and what its XML says.
+
+    Raises Damaged, TooLarge, or LookupError when no sheet has that name.
+    """
+    try:
+        with zipfile.ZipFile(content) as archive:
+            members = _members(content, archive)
+            part, title = _sheet(archive, members, sheet)
+            for name, info in members.items():
+                if name != part:
+                    for _ in _chunks(archive, info):
+                        pass
+            return title, _grid(archive, members[part])
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        expat.ExpatError,
+        UnicodeError,
+        OSError,
+    ) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise Damaged from error
+    except RuntimeError as error:  # zipfile's word for a password
+        raise Damaged from error
+
+
+def _members(content: IO[bytes], archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """The parts by name in lower case. What two programs could read as two different archives is refused."""
+    infos = archive.infolist()
+    if len(infos) > MEMBER_LIMIT or sum(info.file_size for info in infos) > UNPACKED_LIMIT:
+        raise TooLarge
+    content.seek(-22, 2)
+    if content.read(4) != b"PK\x05\x06":
+        raise Damaged  # something stands behind the directory
+    members: dict[str, zipfile.ZipInfo] = {}
+    end = 0
+    for info in sorted(infos, key=lambda info: info.header_offset):
+        name = info.filename.lower()
+        if name in members or name.startswith("/") or "\\" in name or ".." in name.split("/") or info.flag_bits & 1:
+            raise Damaged
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.header_offset < end:
+            raise Damaged
+        if info.file_size > RATIO_FROM and info.file_size > RATIO_LIMIT * max(info.compress_size, 1):
+            raise TooLarge
+        end = info.header_offset + 30 + info.compress_size
+        members[name] = info
+    if _WORKBOOK not in members or _RELATIONS not in members:
+        raise Damaged
+    return members
+
+
+def _chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    """A part's content; its size is the declared one and its checksum holds, or zipfile says BadZipFile.
+
+    Refuses XML that declares a document type, and so entities, or is not in an encoding of ASCII's family.
+    """
+    is_xml = info.filename.lower().endswith((".xml", ".rels", ".vml"))
+    tail = b""
+    with archive.open(info) as part:
+        while chunk := part.read(_CHUNK):
+            if is_xml:
+                if not tail and chunk.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] != b"<":
+                    raise Damaged
+                if b"<!DOCTYPE" in chunk or b"<!DOCTYPE" in tail + chunk[:16]:
+                    raise Damaged
+                tail = chunk[-16:]
+            yield chunk
+
+
+def _sheet(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], wanted: str | None) -> tuple[str, str]:
+    """The part and the name of the sheet asked for."""
+    targets: dict[str, str] = {}
+    sheets: list[tuple[str, str]] = []
+
+    def relation(name: str, attributes: dict[str, str]) -> None:
+        if _local(name) == "Relationship" and attributes.get("Type", "").endswith("/worksheet"):
+            target = attributes.get("Target", "")
+            path = target.lstrip("/") if target.startswith("/") else posixpath.normpath(posixpath.join("xl", target))
+            targets[attributes.get("Id", "")] = path.lower()
+
+    def sheet(name: str, attributes: dict[str, str]) -> None:
+        if _local(name) == "sheet":
+            identity = next((value for key, value in attributes.items() if key.endswith(":id")), "")
+            sheets.append((attributes.get("name", ""), identity))
+
+    _parse(archive, members[_RELATIONS], relation)
+    _parse(archive, members[_WORKBOOK], sheet)
+    titles = [title for title, _ in sheets]
+    if len(set(titles)) < len(titles):
+        raise Damaged
+    for title, identity in sheets:
+        if targets.get(identity) in members and wanted in (None, title):
+            return targets[identity], title
+    if wanted is not None and wanted not in titles:
+        raise LookupError
+    raise Damaged
+
+
+def _local(name: str) -> str:
+    return name.rpartition(":")[2]
+
+
+def _parser(start: Any, end: Any = None, text: Any = None) -> Any:
+    def refuse(*_: object) -> None:
+        raise Damaged
+
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text
+    parser.StartDoctypeDeclHandler = refuse
+    return parser
+
+
+def _parse(archive: zipfile.ZipFile, info: zipfile.ZipInfo, start: Any, end: Any = None, text: Any = None) -> None:
+    parser = _parser(start, end, text)
+    for chunk in _chunks(archive, info):
+        parser.Parse(chunk, False)
+    parser.Parse(b"", True)
+
+
+def _grid(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Grid:
+    grid = _quick(archive, info) or _exact(archive, info)
+    if grid.rows > ROW_LIMIT or grid.columns > COLUMN_LIMIT:
+        raise Damaged
+    if grid.rows * grid.columns > AREA_LIMIT:
+        raise TooLarge
+    return grid
+
+
+def _quick(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Grid | None:
+    """The grid of a sheet of plain cells, each with its reference, in order; None when it is not written so."""
+    letters: dict[bytes, int] = {}
+    last, held = 0, b""
+    for chunk in chain(_chunks(archive, info), [b""]):
+        data = held + chunk
+        cut = max(data.rfind(b"<c "), 0) if chunk else len(data)  # a cell is looked at in one piece
+        data, held = data[:cut], data[cut:]
+        references = _CELL.findall(data)
+        if len(_ANY_CELL.findall(data)) != len(references) or len(held) > 4 * _CHUNK:
+            return None
+        if not references:
+            continue
+        joined = b" ".join(references)
+        names = joined.translate(None, b"0123456789").split()
+        for name in set(names) - letters.keys():
+            letters[name] = _column(name)
+        places = np.fromiter(map(int, joined.translate(None, _LETTERS).split()), np.int64, len(references))
+        places = places * (COLUMN_LIMIT + 1) + np.fromiter(map(letters.__getitem__, names), np.int64, len(names))
+        if int(places[0]) <= last or (np.diff(places) <= 0).any():  # a cell twice, or in no order
+            return None
+        last = int(places[-1])
+    return Grid(last // (COLUMN_LIMIT + 1), max(letters.values(), default=0))
+
+
+def _column(letters: bytes) -> int:
+    """A column's number from 1."""
+    number = 0
+    for letter in letters:
+        number = number * 26 + letter - ord("A") + 1
+    return number
+
+
+class _Cells:
+    """Goes through a sheet element by element."""
+
+    def __init__(self) -> None:
+        self.grid = Grid()
+        self.row, self.column = -1, -1
+        self.kind = ""
+        self.formula = self.valued = False
+        self.text: list[str] | None = None
+        self.written = ""
+        self.seen: set[int] = set()
+        self.rows: set[int] = set()
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        name = _local(name)
+        if name == "row":
+            self.row = int(attributes["r"]) - 1 if "r" in attributes else self.row + 1
+            self.column, self.seen = -1, set()
+            if self.row in self.rows:
+                raise Damaged
+            self.rows.add(self.row)
+        elif name == "c":
+            self.column += 1
+            row = self.row
+            if "r" in attributes:
+                match = re.fullmatch(r"([A-Za-z]{1,3})([0-9]{1,7})", attributes["r"])
+                if match is None:
+                    raise Damaged
+                self.column, row = _column(match[1].upper().encode()) - 1, int(match[2]) - 1
+            if row != self.row or self.column in self.seen:
+                raise Damaged
+            self.seen.add(self.column)
+            self.kind, self.formula, self.valued, self.written = attributes.get("t", "n"), False, False, ""
+        elif name == "f":
+            self.formula = True
+        elif name in ("v", "is"):
+            self.valued, self.text = True, []
+
+    def characters(self, text: str) -> None:
+        if self.text is not None and len(self.text) < 64:
+            self.text.append(text)
+
+    def end(self, name: str) -> None:
+        name = _local(name)
+        if name == "v" and self.text is not None:
+            self.written, self.text = "".join(self.text), None
+        elif name == "c":
+            self.text = None
+            place = (self.row, self.column)
+            if self.kind == "e":
+                self.grid.errors[place] = self.written if _ERROR.fullmatch(self.written) else "#ERROR"
+            elif self.formula and not self.written.strip() and not (self.kind == "str" and self.valued):
+                self.grid.errors[place] = ""
+            self.grid.rows = max(self.grid.rows, self.row + 1)
+            self.grid.columns = max(self.grid.columns, self.column + 1)
+
+
+def _exact(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Grid:
+    cells = _Cells()
+    try:
+        _parse(archive, info, cells.start, cells.end, cells.characters)
+    except ValueError as error:
+        raise Damaged from error
+    return cells.grid
