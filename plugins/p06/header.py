@@ -8,6 +8,7 @@ from typing import Any
 
 from p06.contract import Contract
 from p06.errors import P06Error
+from p06.limits import limits
 
 _NAMED = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
@@ -17,6 +18,8 @@ def compare(contract: Contract, names: list[str], file: int) -> list[P06Error]:
 
     A name the contract does not know is shown only when it can hold nobody's data; else its position is.
     """
+    if len(names) > limits().columns:
+        return [_error(file, "P06-LOAD-049", columns=len(names), limit=limits().columns)]
     expected = [column.physical_name for column in contract.columns]
     report = partial(_error, file)
     found = [

@@ -15,6 +15,7 @@ from p06 import contract as contracts
 from p06.contract import Contract
 from p06.errors import P06Error, Refused, UsageError
 from p06.landing import MANIFEST, Delivery
+from p06.limits import limits
 from p06.period import Period
 from p06.scanner import Dialect
 
@@ -23,7 +24,6 @@ KINDS = ("csv", "jsonl", "parquet", "xlsx")
 TEXT_KINDS = ("csv", "jsonl")
 COMPRESSIONS = ("none", "gzip", "zstd")
 ENCODINGS = ("utf-8", "utf-16", "windows-1258", "tcvn3", "vni", "viscii")
-FILE_LIMIT = 32_767  # files of one delivery
 SHEET_LIMIT = 31  # characters of a sheet's name, Excel's own limit
 REVISION_LIMIT = 2**31 - 1
 _DEPTH_LIMIT = 16  # the interface needs three
@@ -356,7 +356,7 @@ class _Reader:
 
     def files(self, document: dict[str, Any]) -> list[StatedFile]:
         stated = document.get("files")
-        if not isinstance(stated, list) or len(stated) > FILE_LIMIT:
+        if not isinstance(stated, list) or len(stated) > limits().files:
             self.wrong("P06-LOAD-004", field="files")
             return []
         if not stated:
@@ -378,8 +378,11 @@ class _Reader:
         for name, _, plain in self.delivery.entries:
             if name not in named:
                 self.wrong("P06-LOAD-013" if plain else "P06-LOAD-011", file=_shown(name))
-        if files and len(files) == len(stated) and not sum(file.rows for file in files):
+        rows = sum(file.rows for file in files)
+        if files and len(files) == len(stated) and not rows:
             self.wrong("P06-LOAD-018")
+        if rows > limits().rows:
+            self.wrong("P06-LOAD-049", rows=rows, limit=limits().rows)
         return files
 
     def file(self, number: int, item: Any) -> StatedFile | None:

@@ -18,11 +18,12 @@ from typing import IO, Any, TypeVar
 
 from p06 import encoding
 from p06.errors import P06Error
+from p06.limits import limits
 from p06.manifest import StatedFile
 
 BLOCK = 2 << 20  # bytes handed on at once, decompressed
-UNPACKED_LIMIT = 64 << 30  # bytes of one file, decompressed
-RATIO_LIMIT = 400  # decompressed bytes per compressed byte, once the file is larger than
+UNPACKED_LIMIT = limits().file_bytes
+RATIO_LIMIT = limits().ratio  # once the file is larger than
 RATIO_FROM = 64 << 20
 _GZIP = 31  # zlib's window bits for a gzip member
 _WINDOW_LOG = 27  # zstd's own limit without --long: 128 MiB, and what --ultra writes

@@ -23,10 +23,11 @@ import numpy as np
 import numpy.typing as npt
 
 from p06.errors import Refused
+from p06.limits import limits
 from p06.records import Ints, Unsound
 
 LF, CR = 10, 13
-RECORD_LIMIT = 1 << 20  # bytes of one record, and of one physical line
+RECORD_LIMIT = limits().line_bytes  # of one record, and of one physical line
 _SMALL = 1 << 14  # the window after a walk, doubled as long as nothing else is found
 _SPARSE = 1 << 12  # bytes without a quote that are worth a window of their own
 _CALM = 16  # ordinary records in a row after which walking gives way to numpy again

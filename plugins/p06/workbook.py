@@ -18,9 +18,10 @@ from xml.parsers import expat
 
 import numpy as np
 
+from p06.limits import limits
 from p06.reading import RATIO_FROM, RATIO_LIMIT
 
-UNPACKED_LIMIT = 512 << 20  # bytes of all parts; a full sheet of 1,048,576 rows and 15 columns has about 450 MB
+UNPACKED_LIMIT = limits().sheet_bytes
 MEMBER_LIMIT = 4_096  # parts of one workbook; real ones have some dozens
 AREA_LIMIT = 1 << 25  # cells of the grid between A1 and the last used cell; the reader takes 24 bytes for each
 ROW_LIMIT, COLUMN_LIMIT = 1_048_576, 16_384  # Excel's own

@@ -54,7 +54,7 @@ class Workers:
         self._processes = []
 
     def judged(self, number: int, reader: CsvReader) -> Iterator[Judged]:
-        """The blocks of a file in order. Raises what scanning raises; P06Error P06-LOAD-048 when a worker is gone."""
+        """The blocks of a file in order. Raises what scanning raises; P06Error P06-LOAD-050 when a worker is gone."""
         if not self._processes:
             self._start()
         sending = _Sending(self._processes, number, reader)
@@ -82,7 +82,7 @@ class Workers:
         try:
             found = pickle.load(process.stdout)  # type: ignore[arg-type]
         except (EOFError, pickle.UnpicklingError, OSError):
-            raise P06Error("P06-LOAD-048", worker=turn % self._count + 1) from None
+            raise P06Error("P06-LOAD-050", worker=turn % self._count + 1) from None
         if isinstance(found, P06Error):
             raise found
         return found  # type: ignore[no-any-return]

@@ -87,7 +87,7 @@ def test_a_dead_helper_fails_the_load_by_name_and_none_outlives_it(
         helpers = [one for one in psutil.Process().children() if "p06.workers" in one.cmdline()]
         assert len(helpers) == 2
         os.kill(helpers[0].pid, signal.SIGKILL)
-        with pytest.raises(P06Error, match="P06-LOAD-048"):
+        with pytest.raises(P06Error, match="P06-LOAD-050"):
             list(batches)
     assert not any(one.is_running() for one in helpers)
 

@@ -1,0 +1,47 @@
+"""Limits are numbers with a default; a delivery beyond one is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.sender import Sender, visits
+
+from p06 import contract, header, manifest
+from p06.errors import Refused, UsageError
+from p06.limits import Limits, limits
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> object:
+    limits.cache_clear()
+    yield
+    limits.cache_clear()
+
+
+def test_a_variable_changes_one_limit_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("P06_LIMIT_ROWS", "7")
+    assert limits() == Limits(rows=7)
+
+
+@pytest.mark.parametrize("stated", ["", "0", "-1", "1e9", "many", "٣"])
+def test_a_limit_that_is_no_whole_number_is_wrong_usage(monkeypatch: pytest.MonkeyPatch, stated: str) -> None:
+    monkeypatch.setenv("P06_LIMIT_RATIO", stated)
+    with pytest.raises(UsageError, match=r"P06-CONFIG-001 .*P06_LIMIT_RATIO"):
+        limits()
+
+
+def test_more_rows_than_the_limit_refuse_the_delivery(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("P06_LIMIT_ROWS", "2")
+    assert manifest.read(Sender(tmp_path).rows(visits(2), name="two"))
+    with pytest.raises(Refused) as refused:
+        manifest.read(Sender(tmp_path).rows(visits(3), name="three"))
+    assert [one.code for one in refused.value.mismatches] == ["P06-LOAD-049"]
+
+
+def test_more_columns_than_the_limit_refuse_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("P06_LIMIT_COLUMNS", "20")
+    names = [column.physical_name for column in contract.load("health_visit").columns]
+    assert header.compare(contract.load("health_visit"), names, 1) == []
+    found = header.compare(contract.load("health_visit"), [*names, *map(str, range(9))], 1)
+    assert [one.code for one in found] == ["P06-LOAD-049"]
