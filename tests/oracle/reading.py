@@ -555,12 +555,17 @@ def _ordered(data: bytes, contract: Contract, shape: dict[str, Any]) -> Iterator
 
 
 def judge(
-    contract: Contract, period: date, manifest: dict[str, Any], files: list[list[Record]], areas: Areas
+    contract: Contract,
+    period: date,
+    manifest: dict[str, Any],
+    files: list[list[Record]],
+    areas: Areas,
+    kind: type[Rules] = Rules,
 ) -> Extract:
     """The row rules in their order: sound, exact duplicates, values, key conflicts."""
     version = date.fromisoformat(manifest["admin_code_version"])
     extract = Extract(contract.source, period, manifest["revision"], version)
-    rules = Rules(contract, period, version, areas)
+    rules = kind(contract, period, version, areas)
     seen: set[tuple[str, ...]] = set()
     by_key: dict[tuple[str, ...], list[tuple[int, int]]] = defaultdict(list)
     for file_no, rows in enumerate(files, start=1):
