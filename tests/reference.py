@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from tests.oracle import reading as oracle
@@ -190,12 +190,9 @@ def judge(
     areas: oracle.Areas,
 ) -> oracle.Extract:
     """``oracle.judge`` with these rules."""
-    return oracle.judge(contract, oracle.month(period), manifest, files, areas, Rules)
+    return oracle.judge(contract, oracle.month(period), manifest, files, areas, _rules)
 
 
-def typed(value: Any) -> Any:
-    """An oracle's value as PostgreSQL's binary form is decoded in ``tests.pouring``."""
-    return value.normalize() if isinstance(value, Decimal) else value
-
-
-__all__ = ["RFC", "Judged", "Marks", "Rules", "date", "fields", "judge", "records", "typed", "without_header"]
+@cache
+def _rules(contract: oracle.Contract, period: date, version: date, areas: oracle.Areas) -> Rules:
+    return Rules(contract, period, version, areas)
