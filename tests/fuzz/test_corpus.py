@@ -43,7 +43,12 @@ def test_every_input_of_the_corpus_is_judged_rightly(target: Target) -> None:
 def test_ten_minutes_of_fuzzing_find_nothing(tmp_path: Path) -> None:
     # atheris is built for x86_64 alone (pyproject.toml); elsewhere this proof is missing, and fails to say so.
     assert platform.machine() == "x86_64", "fuzzing needs atheris, which is built for x86_64 alone"
-    command = [sys.executable, str(FOLDER / "scanner.py"), f"-max_total_time={SECONDS}", f"-artifact_prefix={tmp_path}/"]
+    command = [
+        sys.executable,
+        str(FOLDER / "scanner.py"),
+        f"-max_total_time={SECONDS}",
+        f"-artifact_prefix={tmp_path}/",
+    ]
     done = subprocess.run([*command, str(tmp_path), str(CORPUS)], capture_output=True, text=True, timeout=2 * SECONDS)
     assert done.returncode == 0, done.stderr[-4000:]
-    assert f"Done " in done.stderr
+    assert "Done " in done.stderr

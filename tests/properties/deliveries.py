@@ -41,7 +41,24 @@ VALUES = {
     ],
     "integer": ["", "0", "-0", "007", "-2147483648", "2147483647", "2147483648", "1.0", "+1", "99999999999999999999"],
 }  # fmt: skip
-TEXT = ["", " ", "a", "Lê Thị B", "\u1ebf", "e\u0302\u0301", "\ufeff", "🏥", "\t", "x" * 70, "null", "\\N", "NA", "=1+1", "\\", "\x7f"]
+TEXT = [
+    "",
+    " ",
+    "a",
+    "Lê Thị B",
+    "\u1ebf",
+    "e\u0302\u0301",
+    "\ufeff",
+    "🏥",
+    "\t",
+    "x" * 70,
+    "null",
+    "\\N",
+    "NA",
+    "=1+1",
+    "\\",
+    "\x7f",
+]
 BREAKS = ["\n", "\r\n", "\r"]
 
 
@@ -136,7 +153,19 @@ def _field(value: str, marks: Marks, style: str, lone: bool, draw: Any) -> bytes
 
 def _damaged(text: bytes, marks: Marks, draw: Any) -> bytes:
     """Bytes taken away, put in or replaced anywhere; now and then the end cut off."""
-    pool = [mark for mark in marks if mark] + [b"\n", b"\r", b"\r\n", b"\0", b"\xff", b"\xc3", b"\xe1\xba", b"x", b"7", BOM, b"\n\n"]
+    pool = [mark for mark in marks if mark] + [
+        b"\n",
+        b"\r",
+        b"\r\n",
+        b"\0",
+        b"\xff",
+        b"\xc3",
+        b"\xe1\xba",
+        b"x",
+        b"7",
+        BOM,
+        b"\n\n",
+    ]
     for _ in range(draw(st.integers(0, 4))):
         at = draw(st.integers(0, len(text)))
         gone = draw(st.sampled_from([0, 0, 1, 1, 2, 40]))
@@ -166,4 +195,3 @@ def signs(coarse: bool) -> pouring.Sign:
         return bytes([code[0] % 2]) + bytes(7) + code[8:] if coarse else code
 
     return sign
-

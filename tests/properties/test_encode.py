@@ -56,7 +56,9 @@ def columns(draw: st.DrawFn) -> tuple[Column, list[str]]:
             st.sampled_from(OFFSETS),
         ).map(_moment),
         "numeric": _number(one.precision or 1, one.scale or 0),
-        "integer": st.one_of(st.integers(-(2**31), 2**31 - 1).map(str), st.sampled_from(["-0", "007", "-0000000000001"])),
+        "integer": st.one_of(
+            st.integers(-(2**31), 2**31 - 1).map(str), st.sampled_from(["-0", "007", "-0000000000001"])
+        ),
     }[kind]
     judge = rules._rule(one, LAST_DAY, None)[0]
     return one, [text for text in draw(st.lists(pool, min_size=1, max_size=10)) if judge(text) is None]
@@ -89,7 +91,8 @@ def _number(precision: int, scale: int) -> st.SearchStrategy[str]:
 def _compare(sees: psycopg.Connection[Any], chosen: list[tuple[Column, list[str]]], count: int, number: int) -> None:
     order = random.Random(number)
     held = [
-        (one, [order.choice(["", *texts] if number % 3 else texts or [""]) for _ in range(count)]) for one, texts in chosen
+        (one, [order.choice(["", *texts] if number % 3 else texts or [""]) for _ in range(count)])
+        for one, texts in chosen
     ]
     named = list(zip(NAMES, held, strict=False))
     values = {str(at): rules.texts(texts) for at, (_, texts) in enumerate(held)}

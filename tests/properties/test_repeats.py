@@ -69,9 +69,7 @@ def naive(files: list[list[Row]]) -> tuple[set[int], list[tuple[int, int, int, b
 @settings(max_examples=300, deadline=None)
 @given(st.lists(ROWS, min_size=1, max_size=4), st.integers(1, 4), st.integers(1, 5), st.integers(1, 6))
 @example([[("a", "x", True)], [], [("a", "x", False), ("a", "y", True)]], 1, 1, 1)
-def test_repeats_are_those_a_plain_comparison_finds(
-    files: list[list[Row]], hashes: int, piece: int, few: int
-) -> None:
+def test_repeats_are_those_a_plain_comparison_finds(files: list[list[Row]], hashes: int, piece: int, few: int) -> None:
     # Whether a row passed hangs on the whole row, so equal rows agree.
     verdict: dict[tuple[str, str], bool] = {}
     files = [[(k, r, verdict.setdefault((k, r), passed)) for k, r, passed in rows] for rows in files]

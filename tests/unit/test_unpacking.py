@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from backports import zstd
+from tests import pouring
 
 from p06 import reading
 from p06.manifest import StatedFile
 from p06.reading import Reading
-from tests import pouring
 
 TEXT = b"".join(b"%d,%x,row\n" % (number, number * 2654435761 % 2**32) for number in range(40))
 SKIPPED = b"\x5a\x2a\x4d\x18\x03\0\0\0abc"
@@ -65,7 +65,9 @@ def test_one_changed_byte_anywhere_is_refused_or_changes_nothing(tmp_path: Path,
 
 
 @KINDS
-@pytest.mark.parametrize("garbage", [b"x", b"\n", b"1,2,3\n", b"\x1f", b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\0\0x", b"PK\x03\x04"])
+@pytest.mark.parametrize(
+    "garbage", [b"x", b"\n", b"1,2,3\n", b"\x1f", b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\0\0x", b"PK\x03\x04"]
+)
 def test_what_follows_the_last_member_is_not_ignored(tmp_path: Path, kind: str, garbage: bytes) -> None:
     assert unpack(tmp_path, kind, PACK[kind](TEXT) + garbage) == "P06-LOAD-019"
     assert unpack(tmp_path, kind, garbage + PACK[kind](TEXT)) == "P06-LOAD-019"
