@@ -27,6 +27,7 @@ from tests.properties.deliveries import DIALECTS, signs
 
 PARTS = 4
 SIZES = (1, 2, 3, 5, 8, 13, 64, 200)
+BLOCKS = 40  # of one input at most: long inputs in blocks of a byte would take most of the time
 _CHUNKS = Reading._chunks
 
 
@@ -58,7 +59,7 @@ class Target:
         parts[part](dialect, size, text)
 
     def _scanner(self, marks: reference.Marks, size: int, text: bytes) -> None:
-        width, block = 1 + size % 4, SIZES[size // 4 % len(SIZES)]
+        width, block = 1 + size % 4, _block(size // 4, text)
         dialect = Dialect(*marks)
         expected = reference.records(text, width, marks)
         assert scan(text, width, max(len(text), 1), dialect) == expected
@@ -78,7 +79,7 @@ class Target:
         sent = pouring.Sent(source, marks, False, "none", files)
         contract, sign = self._contracts[source], signs(bool(size & 32))
         expected = pouring.expect(sent, contract, self._areas)
-        few, block = (3, SIZES[size // 4 % len(SIZES)]) if size & 64 else (1 << 16, 2 << 20)
+        few, block = (3, _block(size // 4, text)) if size & 64 else (1 << 16, 2 << 20)
         before = repeats._SORTED_AT_ONCE, repeats._READ_AT_ONCE, repeats._COMPARED_AT_ONCE
         repeats._SORTED_AT_ONCE = repeats._READ_AT_ONCE = repeats._COMPARED_AT_ONCE = few
         Reading._chunks = lambda self, raw, size=0: _CHUNKS(self, raw, block)  # type: ignore[method-assign]
@@ -108,7 +109,7 @@ class Target:
         path = self._place() / "packed"
         path.write_bytes(text)
         expected = pouring.unpacked(text, compression)
-        for block in (2 << 20, SIZES[size // 2 % len(SIZES)]):
+        for block in (2 << 20, _block(size // 2, text)):
             one = Reading(StatedFile(1, "packed", len(text), "", 1), path, compression)
             Reading._chunks = lambda self, raw, size=0, block=block: _CHUNKS(self, raw, block)  # type: ignore[method-assign]
             before, reading.BLOCK = reading.BLOCK, block
@@ -131,6 +132,11 @@ class Target:
         place = self._folder / f"input-{self._count}"
         place.mkdir()
         return place
+
+
+def _block(number: int, text: bytes) -> int:
+    """Bytes of a block."""
+    return max(SIZES[number % len(SIZES)], len(text) // BLOCKS)
 
 
 def scan(text: bytes, width: int, block: int, dialect: Dialect) -> list[reference.Judged]:
