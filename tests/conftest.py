@@ -13,6 +13,8 @@ from p06 import database
 from p06.settings import settings
 from tests.sender import Sender, superuser, wipe
 
+pytest_plugins = ["tests.resume"]
+
 
 def _settle(patch: pytest.MonkeyPatch, home: Path) -> None:
     """Make this home the one the settings name."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timezone
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -200,8 +199,9 @@ def _numeric(column: Column, values: Any) -> Matrix:
     else:
         negative = np.empty(len(values), np.bool_)
         for row, text in enumerate(values.to_pylist()):
-            number = int(Decimal(text).scaleb(scale))
-            negative[row], number = number < 0, abs(number) * 10 ** (4 * after - scale)
+            whole_digits, _, decimals = text.removeprefix("-").partition(".")
+            number = int(whole_digits + decimals.ljust(scale, "0"))  # Decimal would round to 28 digits
+            negative[row], number = number > 0 and text[0] == "-", number * 10 ** (4 * after - scale)
             for group in range(groups - 1, -1, -1):
                 number, digits[row, group] = divmod(number, _BASE)
     matrix[:, 0:4] = np.array([groups, before - 1], ">i2").view(np.uint8)

@@ -25,6 +25,7 @@ BLOCK = 2 << 20  # bytes handed on at once, decompressed
 UNPACKED_LIMIT = limits().file_bytes
 RATIO_LIMIT = limits().ratio  # once the file is larger than
 RATIO_FROM = 64 << 20
+MEMBER_LIMIT = 1 << 21  # members of one file: an empty one costs 25 microseconds; bgzip needs 2^20 for UNPACKED_LIMIT
 _GZIP = 31  # zlib's window bits for a gzip member
 _WINDOW_LOG = 27  # zstd's own limit without --long: 128 MiB, and what --ultra writes
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ESTALE)
@@ -199,7 +200,7 @@ class Reading:
     def _unpacked(self, raw: IO[bytes]) -> Iterator[bytes]:
         """The members of a compressed file, one after the other. Raises P06Error P06-LOAD-019, P06-LOAD-020."""
         make, failure = _UNPACKERS[self.compression]()
-        member, packed, unpacked = make(), 0, 0
+        member, members, packed, unpacked = make(), 1, 0, 0
         held: list[bytes] = []
         size = 0
         try:
@@ -207,14 +208,18 @@ class Reading:
                 packed += len(chunk)
                 while True:
                     if member.eof:
-                        chunk = chunk.lstrip(b"\0")  # padding after a member is legal
+                        chunk = chunk.lstrip(member.padding)
                         if not chunk:
                             break
-                        member = make()
+                        member, members = make(), members + 1
                     part = member.feed(chunk)
                     chunk = member.rest
                     unpacked += len(part)
-                    if unpacked > UNPACKED_LIMIT or (unpacked > RATIO_FROM and unpacked > RATIO_LIMIT * packed):
+                    if (
+                        members > MEMBER_LIMIT
+                        or unpacked > UNPACKED_LIMIT
+                        or (unpacked > RATIO_FROM and unpacked > RATIO_LIMIT * packed)
+                    ):
                         raise P06Error("P06-LOAD-020", file=self.file.number)
                     held.append(part)
                     size += len(part)
@@ -233,6 +238,8 @@ class Reading:
 
 class _Gzip:
     """One member of a gzip file."""
+
+    padding = b"\0"  # what may follow a member without being one; gzip itself ignores it
 
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(_GZIP)
@@ -262,6 +269,8 @@ class _Gzip:
 
 class _Zstd:
     """One frame of a zstd file."""
+
+    padding = b""  # nothing may: the format knows skippable frames for it
 
     def __init__(self) -> None:
         from backports import zstd

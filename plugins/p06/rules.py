@@ -126,9 +126,15 @@ class Rules:
             parts = {name: np.rint(_floats(taken[name]) * 10**scale).astype(np.int64) for name in names}
             unequal = parts[rule.left] != sum(parts[name] for name in rule.right)
         else:
-            exact = [[Decimal(text) for text in taken[name].to_pylist()] for name in names]
+            exact = [[_scaled(text, scale) for text in taken[name].to_pylist()] for name in names]
             unequal = np.array([left != sum(right) for left, *right in zip(*exact, strict=True)], np.bool_)
         return [Failure(rows[unequal], CROSS_FIELD, rule.left)] if unequal.any() else []
+
+
+def _scaled(text: str, scale: int) -> int:
+    """A plain number times 10^scale, exactly; sums of Decimal would round to 28 digits."""
+    whole, _, decimals = text.partition(".")
+    return int(whole + decimals.ljust(scale, "0"))
 
 
 def _judge_column(column: Column, values: Any, judge: Judge, vouch: Vouch | None) -> list[Failure]:

@@ -14,7 +14,7 @@ import re
 import zlib
 from calendar import monthrange
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
 from decimal import Decimal
@@ -555,12 +555,17 @@ def _ordered(data: bytes, contract: Contract, shape: dict[str, Any]) -> Iterator
 
 
 def judge(
-    contract: Contract, period: date, manifest: dict[str, Any], files: list[list[Record]], areas: Areas
+    contract: Contract,
+    period: date,
+    manifest: dict[str, Any],
+    files: list[list[Record]],
+    areas: Areas,
+    make: Callable[[Contract, date, date, Areas], Rules] = Rules,
 ) -> Extract:
     """The row rules in their order: sound, exact duplicates, values, key conflicts."""
     version = date.fromisoformat(manifest["admin_code_version"])
     extract = Extract(contract.source, period, manifest["revision"], version)
-    rules = Rules(contract, period, version, areas)
+    rules = make(contract, period, version, areas)
     seen: set[tuple[str, ...]] = set()
     by_key: dict[tuple[str, ...], list[tuple[int, int]]] = defaultdict(list)
     for file_no, rows in enumerate(files, start=1):
