@@ -44,7 +44,14 @@ STATE_CODE = (
 
 
 class BuildFailed(P06Error):
-    """dbt could not build or test the marts; never says more than which model and what kind of failure."""
+    """dbt could not build or test the marts; never says more than which model and what kind of failure.
+
+    The same inputs and models would fail again.
+    """
+
+
+class BuildInterrupted(BuildFailed):
+    """The database, its connection or the disk gave way, or another session stood in the way: it may well succeed next."""
 
 
 @dataclass(frozen=True)
@@ -304,12 +311,16 @@ def _invoke(
         outcome = runner.invoke([command, *_flags(folder), "--vars", json.dumps(variables), "--threads", "2", *options])
     results = getattr(outcome.result, "results", None)
     if results is None:
-        raise BuildFailed("P06-BUILD-002", reason=_reason(str(outcome.exception or ""))) from None
+        said = str(outcome.exception or "")
+        failure = BuildInterrupted if _PASSING.search(said) else BuildFailed
+        raise failure("P06-BUILD-002", reason=_reason(said)) from None
     broken = [result for result in results if result.status in ("error", "runtime error")]
     if broken and not allow_failures:
         first = broken[0]
         code = "P06-BUILD-003" if command == "test" else "P06-BUILD-001"
-        raise BuildFailed(code, model=first.node.name, reason=_reason(first.message or "")) from None
+        passing = any(_PASSING.search(result.message or "") for result in broken)
+        failure = BuildInterrupted if passing else BuildFailed
+        raise failure(code, model=first.node.name, reason=_reason(first.message or "")) from None
     return list(results)
 
 
@@ -407,6 +418,18 @@ _HARMLESS = re.compile(
     r"|could not extend file|No space left on device|server closed the connection unexpectedly|out of memory"
     r"|connection to server|terminating connection due to [\w ]+|division by zero|function [\w.]+\([\w, ]*\) does not exist"
     r"|\w+ \"[\w.]+\" is not partitioned|This model has an enforced contract that failed)"
+)
+
+# What PostgreSQL and its driver say of lost connections, full disks, cancelled statements and other sessions (SQLSTATE
+# classes 08, 40, 53, 55, 57, 58); dbt hands on the words alone.
+_PASSING = re.compile(
+    r"terminating connection|connection to server|server closed the connection|connection (?:already )?closed"
+    r"|(?:connection|cursor) already closed|no connection to the server|could not connect|could not (?:send|receive) data"
+    r"|SSL SYSCALL error|SSL connection has been closed|the database system is|too many (?:clients|connections)"
+    r"|remaining connection slots|canceling (?:statement|autovacuum)|deadlock detected|could not serialize"
+    r"|lock (?:timeout|not available)|could not obtain lock|tuple concurrently (?:updated|deleted)|out of (?:shared )?memory"
+    r"|No space left|[Dd]isk (?:quota|full)|could not (?:extend|write|read|open|fsync|access) (?:file|block|temporary|status)"
+    r"|Input/output error|timeout expired|timed out",
 )
 
 

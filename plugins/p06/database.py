@@ -109,14 +109,21 @@ def airflow_url() -> str:
 
 
 def _create_database(connection: psycopg.Connection[Any], name: str) -> None:
-    if connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone():
-        return
-    try:
-        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-    except psycopg.errors.DuplicateDatabase:
-        return
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise P06Error("P06-DB-005", database=name) from error
+    """Make a database when it is missing; nobody but its owner may connect unless a migration says so."""
+    if not connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone():
+        try:
+            connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        except psycopg.errors.DuplicateDatabase:
+            pass
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise P06Error("P06-DB-005", database=name) from error
+    open_to_all = connection.execute(
+        "select has_database_privilege('public', oid, 'connect') and pg_has_role(datdba, 'usage')"
+        " from pg_database where datname = %s",
+        (name,),
+    ).fetchone()
+    if open_to_all and open_to_all[0]:
+        connection.execute(sql.SQL("revoke all on database {} from public").format(sql.Identifier(name)))
 
 
 def _data() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from datetime import date
 from pathlib import Path
 
@@ -280,6 +281,28 @@ def test_a_new_column_is_added_at_the_end_and_old_builds_stay_readable(warehouse
     ]
     assert columns == ["period", "source", "province_code", "match_method", "records", "share"]
     assert warehouse.rows("select share, records from marts.match_summary") == [(7, 1)]
+
+
+def test_only_the_view_that_changed_waits_for_its_readers(warehouse: Warehouse, edited: Path) -> None:
+    warehouse.register("2024-01", {"citizen_id": AN} | PERSON)
+    warehouse.build("2024-01")
+    marked = "select ev_class::regclass::text, xmin::text from pg_rewrite where ev_class::regclass::text like 'marts.%'"
+    with database.connect("admin") as connection:
+        before = dict(connection.execute(marked).fetchall())
+    replace(
+        edited / "models" / "marts" / "quality" / "_quality.yml",
+        "      - name: records\n",
+        '      - name: records\n        data_type: bigint\n        description: d\n        config: {meta: {vi: "m"}}\n'
+        "      - name: portion\n",
+    )
+    with database.connect("analyst") as reader:
+        assert reader.execute("select count(*) from marts.citizen_month").fetchone() == (1,)
+        begun = time.monotonic()
+        assert marts.sync() is True
+        assert time.monotonic() - begun < 3
+    with database.connect("admin") as connection:
+        after = dict(connection.execute(marked).fetchall())
+    assert {name for name in after if after[name] != before.get(name)} == {"marts.match_summary"}
 
 
 def test_only_those_who_may_see_who_a_citizen_is(warehouse: Warehouse) -> None:
