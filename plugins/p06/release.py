@@ -166,8 +166,9 @@ def clean(kept: int = publish.KEPT) -> list[str]:
     """Drop the leaves of builds no reader can ask for any more; returns the names of the dropped tables.
 
     Kept are, per period, the current release and the newest ``kept`` releases, the newest blocked build, and
-    whatever is running.
+    whatever is running. Register extracts that only such builds read leave the vault (``register rows of …``).
     """
+    from p06 import build as dbt
     from p06 import marts
 
     with _alone(), database.connect("builder", autocommit=True) as connection:
@@ -181,7 +182,7 @@ def clean(kept: int = publish.KEPT) -> list[str]:
             dropped = marts.drop_builds(connection, doomed)
             gone = sorted(set(doomed) - marts.builds_with_leaves(connection))
             publisher.execute("update control.build set state = 'dropped' where build_id = any(%s)", (gone,))
-        return dropped
+        return dropped + [f"register rows of {extract_id}" for extract_id in dbt.forget_states(connection)]
 
 
 def _one(period: Period, report: Report, why: str | None) -> Result:
