@@ -78,7 +78,8 @@ def up(report: Report = lambda text: None) -> dict[str, float]:
                     report(f"started {name} (pid {running[name].pid})")
             _await_health(running.values())
         with airflow_api.connect() as airflow:
-            airflow.start("watch")
+            if not airflow.runs("watch", airflow_api.ACTIVE):  # the scheduler may have begun already
+                airflow.start("watch")
         report(f"Airflow answers at {url()} after {sum(seconds.values()):.0f} s")
         return seconds
 
