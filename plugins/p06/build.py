@@ -25,6 +25,7 @@ from p06.settings import settings
 
 Report = Callable[[str], None]
 EARLIEST_AREAS = date(1900, 1, 1)
+HORIZON = "horizon"  # the part of a register state that names the last month it reaches, as YYYYMM
 
 # What a row of vault.register_row is made with; macros that have nothing to do with it stand in other files.
 ROW_CODE = (
@@ -44,7 +45,14 @@ STATE_CODE = (
 
 
 class BuildFailed(P06Error):
-    """dbt could not build or test the marts; never says more than which model and what kind of failure."""
+    """dbt could not build or test the marts; never says more than which model and what kind of failure.
+
+    The same inputs and models would fail again.
+    """
+
+
+class BuildInterrupted(BuildFailed):
+    """The database, its connection or the disk gave way, or another session stood in the way: it may well succeed next."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +150,46 @@ def register_is_current(
     return code == (_register_code(),) and written == _inputs(register, horizon)
 
 
+def forget_states(connection: psycopg.Connection[Any]) -> list[str]:
+    """Forget what no register state reads that readers see, a kept release goes back to, or a build under way writes.
+
+    ``connection`` is the builder's; nothing may be building. Returns the ids of the register extracts whose rows left
+    ``vault.register_row``: superseded ones, and copies made by code that has changed since. What is needed once more
+    is read from staging again.
+    """
+    with connection.transaction():
+        connection.execute(_UNREACHABLE_STATES)
+        gone = connection.execute(_UNREAD_EXTRACTS).fetchall()
+        keys = [key for key, _ in gone]
+        if keys:
+            connection.execute("delete from vault.register_row where extract_key = any(%s)", (keys,))
+            connection.execute("delete from vault.register_extract where extract_key = any(%s)", (keys,))
+    return sorted(extract_id for _, extract_id in gone)
+
+
+_UNREACHABLE_STATES = """
+with reachable as (
+    select state from control.register_state
+    union
+    select unnest(array[register_state_before, register_state_after]) from control.release where kept
+    union
+    select unnest(array[register_state_before, register_state_after]) from control.build
+    where state in ('running', 'built', 'passed', 'blocked')
+),
+codes as (
+    delete from vault.register_state_code where state not in (select r.state from reachable as r)
+)
+delete from vault.register_state_extract where state not in (select r.state from reachable as r)
+"""
+_UNREAD_EXTRACTS = """
+select e.extract_key, e.extract_id
+from vault.register_extract as e
+where not exists (
+    select 1 from vault.register_state_extract as s where s.extract_key = e.extract_key and s.part in ('rows', 'links')
+)
+"""
+
+
 def unit_tests() -> list[str]:
     """Run dbt's unit tests; returns the names of those that failed. Needs the tables of an earlier build."""
     results = _invoke("test", {}, lambda text: None, ["--select", "test_type:unit"], allow_failures=True)
@@ -152,7 +200,6 @@ def _variables(spec: BuildSpec, connection: psycopg.Connection[Any], moves: bool
     """What dbt is told: names, numbers and dates; never a value from the data."""
     received = dict(spec.extracts)
     received |= {ref.source: ref for ref in spec.register if ref.period == spec.period}
-    rows = [ref for ref in spec.register if ref.period <= spec.horizon]
     variables: dict[str, Any] = {
         "period": spec.period.first_day.isoformat(),
         "as_of": spec.period.as_of().isoformat(),
@@ -160,7 +207,7 @@ def _variables(spec: BuildSpec, connection: psycopg.Connection[Any], moves: bool
         "state_before": spec.state_before,
         "state_after": spec.state_after,
         "area_editions": [day.isoformat() for day in _area_editions()],
-        "register_horizon": max((ref.period for ref in rows), default=spec.horizon).first_day.isoformat(),
+        "register_horizon": spec.horizon.first_day.isoformat(),
         "extracts": {
             name: {
                 "leaf": ref.leaf,
@@ -199,7 +246,7 @@ def _register_changes(spec: BuildSpec, connection: psycopg.Connection[Any]) -> d
     after = _inputs(spec.register, spec.horizon)
     periods = held | {ref.key: ref.period.first_day for ref in spec.register}
     horizon = _last_month(before, periods)
-    changed = {key for _, key in before ^ after}
+    changed = {key for part, key in before ^ after if part != HORIZON}
     code = connection.execute(
         "select code_hash from vault.register_state_code where state = %s", (spec.state_before,)
     ).fetchone()
@@ -213,12 +260,17 @@ def _register_changes(spec: BuildSpec, connection: psycopg.Connection[Any]) -> d
 
 
 def _inputs(register: Iterable[ExtractRef], horizon: Period) -> set[tuple[str, int]]:
+    """What a register state is made from: links of all extracts, rows up to the horizon, and that month itself.
+
+    A reform, or a card dated ahead, takes effect in a month whether or not it has a register extract of its own.
+    """
     links = {("links", ref.key) for ref in register}
-    return links | {("rows", ref.key) for ref in register if ref.period <= horizon}
+    rows = {("rows", ref.key) for ref in register if ref.period <= horizon}
+    return links | rows | {(HORIZON, horizon.year * 100 + horizon.month)}
 
 
 def _crosses_reform(before: set[tuple[str, int]], after: set[tuple[str, int]], periods: dict[int, date]) -> bool:
-    """Whether a change of areas takes effect between the two states' last register months: it touches everyone."""
+    """Whether a change of areas takes effect between the last months of two states: it touches everyone."""
     ends = _last_month(before, periods), _last_month(after, periods)
     if ends[0] is None or ends[1] is None:
         return True
@@ -227,8 +279,9 @@ def _crosses_reform(before: set[tuple[str, int]], after: set[tuple[str, int]], p
 
 
 def _last_month(state: set[tuple[str, int]], periods: dict[int, date]) -> date | None:
-    """First day of the last month that gives rows to a register state; None when none does."""
-    return max((periods[key] for part, key in state if part == "rows"), default=None)
+    """First day of the last month a register state reaches; None for the state before the first."""
+    reached = [date(key // 100, key % 100, 1) for part, key in state if part == HORIZON]
+    return max(reached or [periods[key] for part, key in state if part == "rows"], default=None)
 
 
 def _record_state(spec: BuildSpec, connection: psycopg.Connection[Any]) -> None:
@@ -304,12 +357,16 @@ def _invoke(
         outcome = runner.invoke([command, *_flags(folder), "--vars", json.dumps(variables), "--threads", "2", *options])
     results = getattr(outcome.result, "results", None)
     if results is None:
-        raise BuildFailed("P06-BUILD-002", reason=_reason(str(outcome.exception or ""))) from None
+        said = str(outcome.exception or "")
+        failure = BuildInterrupted if _PASSING.search(said) else BuildFailed
+        raise failure("P06-BUILD-002", reason=_reason(said)) from None
     broken = [result for result in results if result.status in ("error", "runtime error")]
     if broken and not allow_failures:
         first = broken[0]
         code = "P06-BUILD-003" if command == "test" else "P06-BUILD-001"
-        raise BuildFailed(code, model=first.node.name, reason=_reason(first.message or "")) from None
+        passing = any(_PASSING.search(result.message or "") for result in broken)
+        failure = BuildInterrupted if passing else BuildFailed
+        raise failure(code, model=first.node.name, reason=_reason(first.message or "")) from None
     return list(results)
 
 
@@ -407,6 +464,18 @@ _HARMLESS = re.compile(
     r"|could not extend file|No space left on device|server closed the connection unexpectedly|out of memory"
     r"|connection to server|terminating connection due to [\w ]+|division by zero|function [\w.]+\([\w, ]*\) does not exist"
     r"|\w+ \"[\w.]+\" is not partitioned|This model has an enforced contract that failed)"
+)
+
+# What PostgreSQL and its driver say of lost connections, full disks, cancelled statements and other sessions (SQLSTATE
+# classes 08, 40, 53, 55, 57, 58); dbt hands on the words alone.
+_PASSING = re.compile(
+    r"terminating connection|connection to server|server closed the connection|connection (?:already )?closed"
+    r"|(?:connection|cursor) already closed|no connection to the server|could not connect|could not (?:send|receive) data"
+    r"|SSL SYSCALL error|SSL connection has been closed|the database system is|too many (?:clients|connections)"
+    r"|remaining connection slots|canceling (?:statement|autovacuum)|deadlock detected|could not serialize"
+    r"|lock (?:timeout|not available)|could not obtain lock|tuple concurrently (?:updated|deleted)|out of (?:shared )?memory"
+    r"|No space left|[Dd]isk (?:quota|full)|could not (?:extend|write|read|open|fsync|access) (?:file|block|temporary|status)"
+    r"|Input/output error|timeout expired|timed out",
 )
 
 

@@ -10,9 +10,10 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NoReturn, cast, get_args
 
@@ -70,6 +71,21 @@ class UnknownSource(UsageError):
 
 
 @dataclass(frozen=True)
+class Span:
+    """The periods something is in force: from ``since`` up to and including ``until``; None is open."""
+
+    since: Period | None = None
+    until: Period | None = None
+
+    def __contains__(self, period: Period) -> bool:
+        return (self.since is None or self.since <= period) and (self.until is None or period <= self.until)
+
+    def meaning(self) -> list[str | None]:
+        """For the contract's hash."""
+        return [str(end) if end else None for end in (self.since, self.until)]
+
+
+@dataclass(frozen=True)
 class Column:
     """One column of a source. ``name`` is its name in staging, ``physical_name`` its header in the files."""
 
@@ -81,7 +97,7 @@ class Column:
     max_length: int  # characters
     pattern: str | None  # matches the whole value; RE2 syntax, no look-around
     values: tuple[str, ...]  # enum, case-sensitive
-    codelist: str | None  # name of a list in contracts/codelists
+    codelist: str | None  # name of a list in contracts/codelists; the last one when it changes over time
     minimum: Decimal | None
     minimum_exclusive: bool
     maximum: Decimal | None
@@ -95,6 +111,15 @@ class Column:
     in_mart: bool  # carried into the fact mart under this name (includes the commune column)
     since: Period | None = None
     until: Period | None = None
+    codelists: tuple[tuple[str, Span], ...] = ()  # when it changes over time: each list with its periods
+
+    def at(self, period: Period) -> Column | None:
+        """The column as it is in a period; None when it is not in force then."""
+        if period not in Span(self.since, self.until):
+            return None
+        if not self.codelists:
+            return self
+        return replace(self, codelist=next((name for name, span in self.codelists if period in span), None))
 
     @property
     def sql_type(self) -> str:
@@ -134,7 +159,7 @@ class Column:
             "in_mart": self.in_mart,
             "since": str(self.since) if self.since else None,
             "until": str(self.until) if self.until else None,
-        }
+        } | ({"codelists": [[name, *span.meaning()] for name, span in self.codelists]} if self.codelists else {})
 
 
 @dataclass(frozen=True)
@@ -147,6 +172,7 @@ class RowRule:
     right: tuple[str, ...]
     description_en: str
     description_vi: str
+    span: Span = Span()
 
 
 @dataclass(frozen=True)
@@ -190,6 +216,24 @@ class Contract:
         """The columns a fact mart carries beside those all facts share (the commune is one of these)."""
         return tuple(c for c in self.columns if c.in_mart and c.name != self.commune_column)
 
+    def at(self, period: Period) -> Contract:
+        """The contract as a delivery of that period is judged: only the columns, rules and code lists in force then.
+
+        A rule falls with any of its columns. The hash stays that of the whole contract, and staging keeps all columns;
+        those not in force are null.
+        """
+        columns = tuple(found for column in self.columns if (found := column.at(period)))
+        if columns == self.columns and all(period in rule.span for rule in self.rules):
+            return self
+        names = {column.name for column in columns}
+        return replace(
+            self,
+            columns=columns,
+            key=tuple(name for name in self.key if name in names),
+            rules=tuple(r for r in self.rules if period in r.span and names.issuperset({r.left, *r.right})),
+            commune_column=self.commune_column if self.commune_column in names else None,
+        )
+
     def column(self, name: str) -> Column:
         """The column of that name. Raises KeyError."""
         for column in self.columns:
@@ -224,7 +268,8 @@ class Contract:
         ]
         lines += [
             f"| `{_cell(c.physical_name)}` | {_cell(c.type_text)} | {'✓' if c.required else ''} | {c.classification} "
-            f"| {_cell(c.description_vi)} | {_cell(c.description_en)} |"
+            f"| {_cell(c.description_vi)}{_span_text(c, 'từ', 'đến')} "
+            f"| {_cell(c.description_en)}{_span_text(c, 'from', 'to')} |"
             for c in self.columns
         ]
         lines += [f"\n**{rule.name}**: {rule.description_vi} · {rule.description_en}" for rule in self.rules]
@@ -418,6 +463,8 @@ class _Reader:
         if minimum is not None and maximum is not None and minimum > maximum:
             self.fail("P06-CONTRACT-014", at="minimum, maximum")
         values = self.values(item, kind)
+        span = self.span(own)
+        lists = self.codelists(own.get("codelist"))
         classification = item.get("classification")
         if classification not in get_args(Classification):
             self.fail("P06-CONTRACT-012", at="classification")
@@ -430,7 +477,7 @@ class _Reader:
             max_length=self.max_length(options, kind, length, values),
             pattern=None if kind == "id12" else self.pattern(options),  # twelve digits have checks of their own
             values=values,
-            codelist=self.codelist(own.get("codelist")),
+            codelist=lists[-1][0] if lists else None,
             minimum=minimum,
             minimum_exclusive=minimum_exclusive,
             maximum=maximum,
@@ -442,8 +489,9 @@ class _Reader:
             description_vi=self.text(own.get("descriptionVi"), "descriptionVi"),
             classification=cast(Classification, classification),
             in_mart=in_mart,
-            since=self.period(own.get("since")),
-            until=self.period(own.get("until")),
+            since=span.since,
+            until=span.until,
+            codelists=lists if any(span != Span() for _, span in lists) else (),
         )
 
     def type_of(self, item: dict[str, Any]) -> tuple[ColumnKind, int | None, int | None, int | None]:
@@ -513,9 +561,29 @@ class _Reader:
             self.fail("P06-CONTRACT-014", at=closed)
         return number, opened in options
 
-    def codelist(self, name: Any) -> str | None:
-        if name is None:
-            return None
+    def codelists(self, value: Any) -> tuple[tuple[str, Span], ...]:
+        """One name, or several as ``{list, since, until}`` in the order of their periods, which do not overlap."""
+        if value is None:
+            return ()
+        if not isinstance(value, list):
+            return ((self.codelist(value), Span()),)
+        found = []
+        for item in value:
+            if not isinstance(item, dict) or not set(item) <= {"list", "since", "until"}:
+                self.fail("P06-CONTRACT-014", at="codelist")
+            found.append((self.codelist(item.get("list")), self.span(item)))
+        for (_, before), (_, after) in pairwise(found):
+            if before.until is None or after.since is None or after.since <= before.until:
+                self.fail("P06-CONTRACT-014", at="codelist since, until")
+        return tuple(found)
+
+    def span(self, item: dict[str, Any]) -> Span:
+        since, until = self.period(item.get("since")), self.period(item.get("until"))
+        if since is not None and until is not None and until < since:
+            self.fail("P06-CONTRACT-014", at="since, until")
+        return Span(since, until)
+
+    def codelist(self, name: Any) -> str:
         checked = self.identifier(name, "codelist")
         if not codelist.exists(checked, self.path.parent / "codelists"):
             self.fail("P06-CONTRACT-008", codelist=checked)
@@ -541,16 +609,16 @@ class _Reader:
             left, right = (body.get("total"), body.get("of")) if isinstance(body, dict) else (None, None)
             if not isinstance(right, list) or not right or not {left, *map(str, right)} <= names:
                 self.fail("P06-CONTRACT-007", rule=name)
+            own = self.properties(item, "customProperties")
             found.append(
                 RowRule(
                     name=name,
+                    span=self.span(own),
                     kind="sum",
                     left=str(left),
                     right=tuple(map(str, right)),
                     description_en=self.text(item.get("description"), "quality.description"),
-                    description_vi=self.text(
-                        self.properties(item, "customProperties").get("descriptionVi"), "quality.descriptionVi"
-                    ),
+                    description_vi=self.text(own.get("descriptionVi"), "quality.descriptionVi"),
                 )
             )
         return tuple(found)
@@ -624,7 +692,7 @@ def _hash(contract: Contract) -> str:
         "kind": contract.kind,
         "columns": [column.meaning() for column in contract.columns],
         "key": contract.key,
-        "rules": [(rule.name, rule.kind, rule.left, rule.right) for rule in contract.rules],
+        "rules": [_meaning(rule) for rule in contract.rules],
         "mart": contract.mart,
         "commune_column": contract.commune_column,
         "cut_off_day": contract.cut_off_day,
@@ -633,8 +701,19 @@ def _hash(contract: Contract) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _meaning(rule: RowRule) -> tuple[Any, ...]:
+    stated = (rule.name, rule.kind, rule.left, rule.right)
+    return stated if rule.span == Span() else (*stated, rule.span.meaning())
+
+
 def _canonical(number: Decimal | None) -> str | None:
     return None if number is None else format(number.normalize(), "f")
+
+
+def _span_text(column: Column, since: str, until: str) -> str:
+    """When a column is in force, for the dictionary; empty when it always is."""
+    told = [f"{word} {end}" for word, end in ((since, column.since), (until, column.until)) if end]
+    return f" ({' '.join(told)})" if told else ""
 
 
 def _cell(text: str) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ WAREHOUSE = "p06"
 AIRFLOW = "airflow"
 OLDEST_SERVER = 170000
 _LOCK = 0x503036
+_PATIENCE = 60.0  # seconds a server may take to recover from a crash
+_RECOVERING = re.compile(r"the database system is (?:starting up|in recovery mode|not (?:yet )?accepting connections)")
 
 
 def dsn(role: str, database: str | None = None) -> str:
@@ -109,14 +113,21 @@ def airflow_url() -> str:
 
 
 def _create_database(connection: psycopg.Connection[Any], name: str) -> None:
-    if connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone():
-        return
-    try:
-        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-    except psycopg.errors.DuplicateDatabase:
-        return
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise P06Error("P06-DB-005", database=name) from error
+    """Make a database when it is missing; nobody but its owner may connect unless a migration says so."""
+    if not connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone():
+        try:
+            connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        except psycopg.errors.DuplicateDatabase:
+            pass
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise P06Error("P06-DB-005", database=name) from error
+    open_to_all = connection.execute(
+        "select has_database_privilege('public', oid, 'connect') and pg_has_role(datdba, 'usage')"
+        " from pg_database where datname = %s",
+        (name,),
+    ).fetchone()
+    if open_to_all and open_to_all[0]:
+        connection.execute(sql.SQL("revoke all on database {} from public").format(sql.Identifier(name)))
 
 
 def _data() -> Path:
@@ -213,10 +224,15 @@ def _administrator_url(database: str | None) -> str:
 
 
 def _administrator() -> psycopg.Connection[Any]:
-    try:
-        return psycopg.connect(_administrator_url(None), autocommit=True, connect_timeout=10)
-    except psycopg.OperationalError as error:
-        raise P06Error("P06-DB-002") from error
+    """A session of the administrator; a server that recovers from a crash is waited for. Raises P06Error P06-DB-002."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return psycopg.connect(_administrator_url(None), autocommit=True, connect_timeout=10)
+        except psycopg.OperationalError as error:
+            if not _RECOVERING.search(str(error)) or time.monotonic() > until:
+                raise P06Error("P06-DB-002") from error
+        time.sleep(0.2)
 
 
 def _url(user: str, password: str | None, database: str | None) -> str:

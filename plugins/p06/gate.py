@@ -426,7 +426,8 @@ class _Expectations:
             elif low is None and high is None:
                 answers[check.id] = _Answer(True, _shown(number), float(number))
             else:
-                columns.append(f"{sql.Literal(str(number)).as_string(None)}::numeric as {check.id}")
+                # limits are floats: as a decimal, exactly 3 % would lie above a limit of 0.03
+                columns.append(f"{sql.Literal(str(number)).as_string(None)}::float8 as {check.id}")
                 limits = {"column": check.id, "min_value": low, "max_value": high}
                 asked[check.id] = ("expect_column_max_to_be_between", limits)
         if asked:

@@ -292,7 +292,7 @@ def _stage(connection: Connection, delivery: Delivery, attempt: int) -> StageRes
             raise Refused("P06-LOAD-001", [*headers, *intake.verify()])
         leaf = staging.leaf_name(manifest)
         with connection.transaction():
-            staging.create(connection, contract, leaf)
+            staging.create(connection, contracts.load(contract.source), leaf)  # with the columns of all periods
             counts, reasons = _pour(connection, contract, manifest, intake, leaf)
             ledger.store(connection, contract, manifest, manifests.kept(delivery), counts, (leaf, leaf), attempt)
             if not ledger.is_latest(connection, attempt, manifest.source, manifest.period.first_day):

@@ -108,6 +108,8 @@ class Manifest:
 def read(delivery: Delivery) -> tuple[Contract, Manifest]:
     """The manifest and its contract, checked against the folder: names, sizes and list of files, not yet their content.
 
+    The contract is that of the manifest's period (``Contract.at``).
+
     Raises Refused P06-LOAD-001 with every mismatch; P06-LOAD-002 alone when there is no manifest yet.
     """
     if delivery.manifest is None:
@@ -118,7 +120,7 @@ def read(delivery: Delivery) -> tuple[Contract, Manifest]:
     manifest = reader.manifest()
     if reader.mismatches or manifest is None or reader.contract is None:
         raise refusal(delivery, reader.mismatches)
-    return reader.contract, manifest
+    return reader.contract.at(manifest.period), manifest
 
 
 def refusal(delivery: Delivery, mismatches: list[P06Error]) -> Refused:

@@ -10,7 +10,7 @@ import csv
 import hashlib
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -91,10 +91,10 @@ def sync() -> bool:
         connection.execute("set role p06_owner")
         connection.execute(sql.SQL("set local lock_timeout = {}").format(_PATIENCE))
         _edition_table(connection)
-        for view in _views(models):
-            _extend_view(connection, *view)
+        made = {f"view {view[0]}.{view[1]}": _extend_view(connection, *view, known) for view in _views(models)}
     with database.connect("builder") as connection:
-        _remember(connection, "marts", stamp)
+        for name, sha256 in {**made, "marts": stamp}.items():
+            _remember(connection, name, sha256)
     return True
 
 
@@ -315,8 +315,12 @@ def _extend_view(
     columns: tuple[MartColumn, ...],
     alias: str,
     source: str,
-) -> None:
-    """Create the view, or add columns at its end; those it has stay where they are."""
+    known: Mapping[str, str],
+) -> str:
+    """Create the view, or add columns at its end; those it has stay where they are. Returns a hash of its definition.
+
+    Replacing a view waits for everyone who reads it, so a view that is defined so already (``known``) is left alone.
+    """
     present = list(_columns(connection, schema, name))
     wanted = [*present, *(column.name for column in columns if column.name not in present)]
     view = sql.Identifier(schema, name)
@@ -329,11 +333,12 @@ def _extend_view(
         )
         for column in wanted
     ]
-    connection.execute(
-        sql.SQL("create or replace view {} as select {} from {}").format(
-            view, sql.SQL(", ").join(selected), sql.SQL(source)
-        )
+    statement = sql.SQL("create or replace view {} as select {} from {}").format(
+        view, sql.SQL(", ").join(selected), sql.SQL(source)
     )
+    sha256 = hashlib.sha256(statement.as_string(connection).encode()).hexdigest()
+    if not present or known.get(f"view {schema}.{name}") != sha256:
+        connection.execute(statement)
     connection.execute(sql.SQL("comment on view {} is {}").format(view, f"{description_en} · {description_vi}"))
     for column in columns:
         connection.execute(
@@ -341,3 +346,4 @@ def _extend_view(
                 view, sql.Identifier(column.name), f"{column.description_en} · {column.description_vi}"
             )
         )
+    return sha256

@@ -211,14 +211,16 @@ def _plan(connection: psycopg.Connection[Any], ledger: Ledger) -> list[Entry]:
     }
     holds = {
         Period.of(row[0]): row[1:]
-        for row in connection.execute("select period, kind, fingerprint, gate_key, why from control.hold").fetchall()
+        for row in connection.execute(
+            "select period, kind, fingerprint, gate_key, model_hash, why from control.hold"
+        ).fetchall()
     }
     entries = []
     for period in sorted({*ledger.periods, *current}):
         inputs = ledger.inputs(period)
         released = current.get(period)
         hold = holds.get(period)
-        held = hold is not None and hold[1] == inputs.fingerprint and (hold[0] == "rollback" or hold[2] == gate_key)
+        held = hold is not None and hold[1] == inputs.fingerprint and _still(hold, gate_key, model_hash)
         if not held and released is not None and released[0] == inputs.fingerprint:
             if released[1] != model_hash:
                 reason = (
@@ -229,7 +231,8 @@ def _plan(connection: psycopg.Connection[Any], ledger: Ledger) -> list[Entry]:
         reasons = ("never released",) if released is None else tuple(_differences(released[2], inputs.content))
         missing = ledger.missing(period)
         if held and hold is not None:
-            entries.append(Entry(period, "held", (_HELD[hold[0]], *reasons)))
+            failure = (str(hold[4]),) if hold[0] == "failed" and hold[4] else ()
+            entries.append(Entry(period, "held", (_HELD[hold[0]], *failure, *reasons)))
         elif missing:
             entries.append(Entry(period, "not ready", reasons, missing))
         elif _in_backfill(connection, period):
@@ -237,6 +240,13 @@ def _plan(connection: psycopg.Connection[Any], ledger: Ledger) -> list[Entry]:
         else:
             entries.append(Entry(period, "stale", reasons))
     return entries
+
+
+def _still(hold: tuple[Any, ...], gate_key: str, model_hash: str) -> bool:
+    """Whether what a hold depends on beside the inputs is as it was: (kind, fingerprint, gate key, model hash, why)."""
+    if hold[0] == "failed":
+        return bool(hold[3] == model_hash)
+    return bool(hold[0] == "rollback" or hold[2] == gate_key)
 
 
 def wake(period: Period) -> bool:
@@ -290,6 +300,7 @@ def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 _HELD = {
     "rollback": "rolled back; it stays so until its inputs change or the period is named",
     "blocked": "a gate blocked it; it stays so until its inputs, suites or waivers change or the period is named",
+    "failed": "its build failed and would fail again; it stays so until its inputs or models change or the period is named",
     "rejected": "it was rejected; it stays so until its inputs, suites or waivers change or the period is named",
 }
 

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from p06 import contract
-from p06.contract import Contract
+from p06.contract import Column, Contract
 from p06.errors import P06Error
 from p06.settings import settings
 
@@ -186,7 +186,7 @@ def _fact_model(known: Contract) -> dict[str, Any]:
     mart = str(known.mart)
     required = ["period", "record_key", "match_method", "match_confidence"]
     required += ["commune_code"] if known.commune_column else []
-    required += [column.name for column in known.measures if column.required]
+    required += [c.name for c in known.measures if c.required and not (c.since or c.until)]
     tests = [
         _test(f"{mart}_has_one_row_per_record", "unique_grain", "a record stands once", columns=["record_key"]),
         _test(f"{mart}_is_complete", "complete", "what the contract requires is there", columns=required),
@@ -206,6 +206,16 @@ def _fact_model(known: Contract) -> dict[str, Any]:
             column="citizen_token",
         ),
     ]
+    tests += [
+        _test(
+            f"{mart}_has_{column.name}_while_it_is_required",
+            "always_true",
+            "what the contract requires in the period is there",
+            condition=f"{column.name} is not null or not ({_in_force(column)})",
+        )
+        for column in known.measures
+        if column.required and (column.since or column.until)
+    ]
     return {
         "name": mart,
         "description": known.description_en,
@@ -213,6 +223,13 @@ def _fact_model(known: Contract) -> dict[str, Any]:
         "data_tests": tests,
         "columns": [_column(column) for column in fact_columns(known)],
     }
+
+
+def _in_force(column: Column) -> str:
+    """SQL: whether the row's period is one the contract's column is in force in."""
+    since = [f"period >= date '{column.since.first_day}'"] if column.since else []
+    until = [f"period <= date '{column.until.first_day}'"] if column.until else []
+    return " and ".join(since + until)
 
 
 def _test(name: str, kind: str, description: str, **arguments: Any) -> dict[str, Any]:

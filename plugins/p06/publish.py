@@ -50,16 +50,13 @@ def publish(connection: psycopg.Connection[Any], build_id: int, who: str, why: s
         connection.execute("set local lock_timeout = '10s'")
         connection.execute("select state from control.register_state for update")
         row = connection.execute(
-            "select period, fingerprint, model_hash, state, register_state_before, register_state_after,"
-            " exists (select 1 from quality.check_result c where c.build_id = b.build_id and not c.success"
-            "  and (c.severity = 'warn' or c.waived_by is not null) and c.run = (select l.run from quality.check_result l"
-            "  where l.build_id = b.build_id and l.run like 'build:%%' order by l.at desc limit 1))"
-            " from control.build b where build_id = %s for update",
+            "select period, fingerprint, model_hash, state, register_state_before, register_state_after"
+            " from control.build where build_id = %s for update",
             (build_id,),
         ).fetchone()
         if row is None:
             raise P06Error("P06-RELEASE-004", build=build_id)
-        first_day, fingerprint, model_hash, state, before, after, warned = row
+        first_day, fingerprint, model_hash, state, before, after = row
         period = Period.of(first_day)
         if state == "published":
             found = connection.execute("select release_id from control.release where build_id = %s", (build_id,))
@@ -78,7 +75,7 @@ def publish(connection: psycopg.Connection[Any], build_id: int, who: str, why: s
             " register_state_before, register_state_after) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (
                 release_id, first_day, number, build_id, fingerprint, model_hash,
-                "warnings" if warned else "clean", before, after,
+                "warnings" if warned(connection, build_id) else "clean", before, after,
             ),
         )  # fmt: skip
         connection.execute(
@@ -101,6 +98,15 @@ def publish(connection: psycopg.Connection[Any], build_id: int, who: str, why: s
         fault.point("publish.written")
     fault.point("publish.committed")
     return release_id
+
+
+def warned(connection: psycopg.Connection[Any], build_id: int) -> bool:
+    """Whether a check warned or was waived when the build, or an extract it reads up to its period, was last judged.
+
+    It depends on the extracts and the suites alone, not on the order in which they came.
+    """
+    row = connection.execute(_WARNED, {"build": build_id}).fetchone()
+    return bool(row and row[0])
 
 
 def rollback(
@@ -160,14 +166,15 @@ def hold(
     build_id: int | None,
     who: str,
     why: str | None,
+    model_hash: str | None = None,
 ) -> None:
-    """Remember that the period must not be built again by itself with these inputs, suites and waivers."""
+    """Remember that the period must not be built again by itself with these inputs, suites and waivers (or models)."""
     connection.execute(
-        "insert into control.hold (period, kind, fingerprint, gate_key, build_id, who, why)"
-        " values (%s, %s, %s, %s, %s, %s, %s) on conflict (period) do update set kind = excluded.kind,"
+        "insert into control.hold (period, kind, fingerprint, gate_key, build_id, who, why, model_hash)"
+        " values (%s, %s, %s, %s, %s, %s, %s, %s) on conflict (period) do update set kind = excluded.kind,"
         " fingerprint = excluded.fingerprint, gate_key = excluded.gate_key, build_id = excluded.build_id,"
-        " who = excluded.who, why = excluded.why, at = clock_timestamp()",
-        (period.first_day, kind, fingerprint, gate_key, build_id, who, why),
+        " who = excluded.who, why = excluded.why, model_hash = excluded.model_hash, at = clock_timestamp()",
+        (period.first_day, kind, fingerprint, gate_key, build_id, who, why, model_hash),
     )
 
 
@@ -237,3 +244,26 @@ def _event(
         "insert into control.pointer_event (period, kind, from_release, to_release, who, why) values (%s, %s, %s, %s, %s, %s)",
         (period.first_day, kind, from_release, to_release, who, why),
     )
+
+
+_WARNED = """
+with judged as (
+    select c.run, c.at, c.success, c.severity, c.waived_by, 'build' as subject
+    from quality.check_result as c
+    where c.build_id = %(build)s and c.run like 'build:%%'
+    union all
+    select c.run, c.at, c.success, c.severity, c.waived_by, c.extract_id
+    from control.build as b
+    inner join control.build_extract as e on e.build_id = b.build_id and e.period <= b.period
+    inner join quality.check_result as c on c.extract_id = e.extract_id
+    where b.build_id = %(build)s
+),
+last_run as (
+    select distinct on (subject) subject, run from judged order by subject, at desc
+)
+select exists (
+    select 1 from judged as j
+    inner join last_run as l on l.subject = j.subject and l.run = j.run
+    where not j.success and (j.severity = 'warn' or j.waived_by is not null)
+)
+"""

@@ -86,7 +86,8 @@ def exit_code(results: Sequence[Result], named: bool) -> int:
 def build(period: Period, report: Report = lambda text: None) -> int:
     """Build every mart of the period next to what readers see; returns the build id.
 
-    Raises Busy P06-RELEASE-001, NotReady P06-RELEASE-007, P06Error P06-BUILD-… when dbt fails.
+    Raises Busy P06-RELEASE-001, NotReady P06-RELEASE-007, BuildFailed P06-BUILD-… when dbt fails; the period is held
+    when it would fail again.
     """
     from p06 import build as dbt
     from p06 import marts
@@ -99,8 +100,11 @@ def build(period: Period, report: Report = lambda text: None) -> int:
             fault.point("build.started")
             try:
                 failed = dbt.build(spec, report)
-            except BaseException:
-                _finish(connection, spec.build_id, "failed")
+            except BaseException as error:
+                with connection.transaction():
+                    _finish(connection, spec.build_id, "failed")
+                    if isinstance(error, dbt.BuildFailed) and not isinstance(error, dbt.BuildInterrupted):
+                        _remember_failure(connection, spec, error)
                 raise
             fault.point("build.built")
             with connection.transaction():
@@ -162,8 +166,9 @@ def clean(kept: int = publish.KEPT) -> list[str]:
     """Drop the leaves of builds no reader can ask for any more; returns the names of the dropped tables.
 
     Kept are, per period, the current release and the newest ``kept`` releases, the newest blocked build, and
-    whatever is running.
+    whatever is running. Register extracts that only such builds read leave the vault (``register rows of …``).
     """
+    from p06 import build as dbt
     from p06 import marts
 
     with _alone(), database.connect("builder", autocommit=True) as connection:
@@ -177,7 +182,7 @@ def clean(kept: int = publish.KEPT) -> list[str]:
             dropped = marts.drop_builds(connection, doomed)
             gone = sorted(set(doomed) - marts.builds_with_leaves(connection))
             publisher.execute("update control.build set state = 'dropped' where build_id = any(%s)", (gone,))
-        return dropped
+        return dropped + [f"register rows of {extract_id}" for extract_id in dbt.forget_states(connection)]
 
 
 def _one(period: Period, report: Report, why: str | None) -> Result:
@@ -282,6 +287,16 @@ def _forget_dead_builds(connection: psycopg.Connection[Any]) -> None:
     """Under the lock nothing else builds: what is still called running belongs to a process that died."""
     connection.execute(
         "update control.build set state = 'failed', ended_at = clock_timestamp() where state = 'running'"
+    )
+
+
+def _remember_failure(connection: psycopg.Connection[Any], spec: BuildSpec, error: P06Error) -> None:
+    """Hold the period: these inputs and models fail whenever they are tried."""
+    fingerprint, model_hash = connection.execute(  # type: ignore[misc]
+        "select fingerprint, model_hash from control.build where build_id = %s", (spec.build_id,)
+    ).fetchone()
+    publish.hold(
+        connection, spec.period, "failed", fingerprint, "", spec.build_id, _who(), str(error), model_hash=model_hash
     )
 
 

@@ -78,7 +78,8 @@ def up(report: Report = lambda text: None) -> dict[str, float]:
                     report(f"started {name} (pid {running[name].pid})")
             _await_health(running.values())
         with airflow_api.connect() as airflow:
-            airflow.start("watch")
+            if not airflow.runs("watch", airflow_api.ACTIVE):  # the scheduler may have begun already
+                airflow.start("watch")
         report(f"Airflow answers at {url()} after {sum(seconds.values()):.0f} s")
         return seconds
 
@@ -158,6 +159,8 @@ def environment() -> dict[str, str]:
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "60",
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+        # A release is four short tasks, one after the other: at the default of 1 s the pauses between them were a third of it.
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.25",
         # A supervisor that misses the end of its task waits this long; the default of 5 s held a slot on every third task.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "P06_ROOT": str(settings().root),

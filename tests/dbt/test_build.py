@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from datetime import date
 from pathlib import Path
 
@@ -280,6 +281,54 @@ def test_a_new_column_is_added_at_the_end_and_old_builds_stay_readable(warehouse
     ]
     assert columns == ["period", "source", "province_code", "match_method", "records", "share"]
     assert warehouse.rows("select share, records from marts.match_summary") == [(7, 1)]
+
+
+def test_a_required_column_is_demanded_of_the_mart_only_while_it_is_in_force(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "contracts"
+    shutil.copytree(settings().contracts, folder)
+    path = folder / "bank_kyc.odcs.yaml"
+    document = yaml.safe_load(path.read_text())
+    column = next(item for item in document["schema"][0]["properties"] if item["name"] == "account_status")
+    column["customProperties"].append({"property": "since", "value": "2024-02"})
+    path.write_text(yaml.safe_dump(document, allow_unicode=True))
+    monkeypatch.setenv("P06_CONTRACTS", str(folder))
+    settings.cache_clear()
+    without = {name: value for name, value in FILE.items() if name != "account_status"}
+    for period in ("2024-01", "2024-02"):
+        warehouse.register(period, {"citizen_id": AN} | PERSON)
+    warehouse.sector("bank_kyc", "2024-01", without)
+    assert warehouse.build("2024-01") == []
+    warehouse.sector("bank_kyc", "2024-02", FILE)
+    assert warehouse.build("2024-02") == []
+    assert warehouse.rows("select account_status from marts.fct_bank_kyc order by period") == [(None,), ("active",)]
+    warehouse.sector("bank_kyc", "2024-02", without)
+    assert [test.name for test in warehouse.build("2024-02", publish=False)] == [
+        "fct_bank_kyc_has_account_status_while_it_is_required"
+    ]
+
+
+def test_only_the_view_that_changed_waits_for_its_readers(warehouse: Warehouse, edited: Path) -> None:
+    warehouse.register("2024-01", {"citizen_id": AN} | PERSON)
+    warehouse.build("2024-01")
+    marked = "select ev_class::regclass::text, xmin::text from pg_rewrite where ev_class::regclass::text like 'marts.%'"
+    with database.connect("admin") as connection:
+        before = dict(connection.execute(marked).fetchall())
+    replace(
+        edited / "models" / "marts" / "quality" / "_quality.yml",
+        "      - name: records\n",
+        '      - name: records\n        data_type: bigint\n        description: d\n        config: {meta: {vi: "m"}}\n'
+        "      - name: portion\n",
+    )
+    with database.connect("analyst") as reader:
+        assert reader.execute("select count(*) from marts.citizen_month").fetchone() == (1,)
+        begun = time.monotonic()
+        assert marts.sync() is True
+        assert time.monotonic() - begun < 3
+    with database.connect("admin") as connection:
+        after = dict(connection.execute(marked).fetchall())
+    assert {name for name in after if after[name] != before.get(name)} == {"marts.match_summary"}
 
 
 def test_only_those_who_may_see_who_a_citizen_is(warehouse: Warehouse) -> None:

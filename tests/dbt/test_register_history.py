@@ -418,6 +418,43 @@ def test_the_reform_gives_a_version_to_those_whose_code_changes(warehouse: Wareh
     ]
 
 
+def test_the_reform_takes_effect_in_its_month_though_no_register_came(warehouse: Warehouse) -> None:
+    warehouse.register("2025-06", {"citizen_id": MAI, "residence_commune_code": "00001"}, areas=OLD_AREAS)
+    warehouse.build("2025-06", test=False)
+    warehouse.build("2025-07", test=False)
+    assert versions(warehouse, MAI, "residence_commune_code") == [
+        ("2025-06-01", "2025-07-01", "00001"),
+        ("2025-07-01", None, "00097"),
+    ]
+    states = warehouse.rows("select count(distinct from_state) from build.dim_citizen", "builder")
+    warehouse.build("2025-08", test=False)
+    assert warehouse.rows("select count(distinct from_state) from build.dim_citizen", "builder") == states
+
+
+def test_rows_of_register_extracts_that_nothing_reads_leave_the_vault(warehouse: Warehouse) -> None:
+    warehouse.register("2024-01", {"citizen_id": MAI, "sex": "F"}, {"citizen_id": LAN})
+    warehouse.build("2024-01", test=False)
+    warehouse.register("2024-01", {"citizen_id": MAI, "sex": "M"})
+    warehouse.build("2024-01", test=False)
+    held = "select count(*) from vault.register_row"
+    assert warehouse.rows(held, "builder") == [(3,)]
+    with database.connect("builder", autocommit=True) as connection:
+        assert build.forget_states(connection) == [], "a kept release can still go back to the first"
+        with database.connect("publisher") as publisher:
+            publisher.execute("update control.release set kept = false where build_id = 1")
+            publisher.execute("update control.release set register_state_before = register_state_after")
+            publisher.execute(
+                "update control.build set state = 'published', register_state_before = 2 where build_id = 2"
+            )
+            publisher.execute("update control.build set state = 'dropped' where build_id = 1")
+        assert len(build.forget_states(connection)) == 1
+    assert warehouse.rows(held, "builder") == [(1,)]
+    warehouse.register("2024-02", {"citizen_id": LAN})
+    warehouse.build("2024-02", test=False)
+    assert versions(warehouse, MAI, "sex") == [("2024-01-01", None, "M")]
+    assert versions(warehouse, LAN, "sex") == [("2024-02-01", None, "F")]
+
+
 def test_a_code_sent_under_the_new_list_is_not_translated(warehouse: Warehouse) -> None:
     # 00103 is a code of both lists, and the old one has become part of another unit than the new one of that code.
     warehouse.register("2025-06", {"citizen_id": MAI, "residence_commune_code": "00103"}, areas=OLD_AREAS)

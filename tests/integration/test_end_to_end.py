@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import shutil
+import signal
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -112,6 +117,157 @@ def test_a_killed_loader_and_a_killed_build_leave_no_trace(undisturbed: Warehous
     assert warehouse.digest() == undisturbed.digest()
 
 
+REGISTER_MODELS = (
+    "register_row",
+    "citizen_root",
+    "int_affected",
+    "citizen_history",
+    "int_citizen_version",
+    "dim_citizen",
+)
+MART_MODELS = (
+    *("fct_education_enrolment", "fct_health_visit", "fct_social_security_participation", "fct_bank_kyc"),
+    *("fct_land_holding", "citizen_month", "indicator", "reconciliation", "match_summary"),
+)
+
+
+def test_a_build_killed_inside_a_model_is_seen_by_nobody_and_finished_by_the_same_command(
+    undisturbed: Warehouse, make: Maker, country: Path
+) -> None:
+    """The process is killed inside a model of the register, then inside a mart; then its session with the database is
+    ended, then killed, by which the whole server starts again. Readers look all the time."""
+    warehouse = make("struck")
+    warehouse.deliver(country, PERIODS[:1])
+    warehouse.must("load")
+    warehouse.must("release")
+    warehouse.deliver(country, PERIODS[1:])
+    warehouse.must("load")
+    superuser = warehouse.dsn("admin").replace("p06_admin", "postgres")
+    with _readers(warehouse.dsn("analyst")) as seen:
+        for models in (REGISTER_MODELS, MART_MODELS):
+            releasing, _ = _inside_a_model(warehouse, superuser, models)
+            releasing.kill()
+            assert releasing.wait(60) == -9
+            assert warehouse.query("select state from control.build order by build_id desc limit 1") == [("running",)]
+        releasing, session = _inside_a_model(warehouse, superuser, MART_MODELS)
+        with psycopg.connect(superuser, autocommit=True) as connection:
+            assert connection.execute("select pg_terminate_backend(%s)", (session,)).fetchone() == (True,)
+        assert releasing.wait(300) == 1
+        assert warehouse.query("select kind from control.hold") == [], "what was interrupted is not held"
+        assert "stale" in warehouse.must("plan")
+        releasing, session = _inside_a_model(warehouse, superuser, MART_MODELS)
+        os.kill(session, signal.SIGKILL)
+        assert releasing.wait(300) == 1
+        warehouse.must("release")
+    assert warehouse.digest() == undisturbed.digest()
+    assert warehouse.must("plan") == ""
+    answers: dict[str, set[tuple[object, ...]]] = {}
+    for releases, *marts in seen:
+        answers.setdefault(releases, set()).add(tuple(marts))
+    assert next(iter(answers)) == f"{PERIODS[0]}.1" and len(seen) > 100
+    assert {releases: len(found) for releases, found in answers.items()} == dict.fromkeys(answers, 1)
+
+
+def _inside_a_model(
+    warehouse: Warehouse, superuser: str, models: tuple[str, ...]
+) -> tuple[subprocess.Popen[bytes], int]:
+    """A release that is making one of these models at this moment, and the process of its session in the server."""
+    releasing = subprocess.Popen(
+        [*_python(), "release"], env=warehouse.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    at_work = (
+        "select pid from pg_stat_activity where usename = 'p06_builder' and state = 'active'"
+        f' and query ~ \'"node_id": "model[.]p06[.]({"|".join(models)})"\''
+        " and query ~* '(create (temporary )?table|insert into|delete from)' limit 1"
+    )
+    with psycopg.connect(superuser, autocommit=True) as connection:
+        while releasing.poll() is None:
+            found = connection.execute(at_work.encode()).fetchone()
+            if found:
+                return releasing, int(found[0])
+            time.sleep(0.002)
+    return pytest.fail("the release ended before it was seen inside a model")
+
+
+@contextmanager
+def _readers(address: str) -> Iterator[list[tuple[str, ...]]]:
+    """What an analyst sees, again and again, each time in one snapshot: the current releases and sums over the marts."""
+    seen: list[tuple[str, ...]] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            try:
+                with psycopg.connect(address, autocommit=True) as connection:
+                    while not done.is_set():
+                        seen.extend(connection.execute(_SEEN.encode()).fetchall())
+                        done.wait(0.02)
+            except psycopg.OperationalError:  # the server starts again
+                done.wait(0.1)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        reader.join()
+
+
+_SEEN = """
+select
+    (select string_agg(release_id, ' ' order by period) from marts.release where current),
+    (select sum(hashtextextended(t::text, 0)) from marts.citizen_month as t),
+    (select sum(hashtextextended(t::text, 0)) from marts.dim_citizen as t),
+    (select sum(hashtextextended(t::text, 0)) from marts.fct_health_visit as t),
+    (select sum(hashtextextended(t::text, 0)) from marts.indicator as t)
+"""
+
+
+def test_a_build_that_would_fail_again_is_held_until_its_models_change_or_it_is_named(
+    make: Maker, country: Path, tmp_path: Path
+) -> None:
+    warehouse = make("broken")
+    project = tmp_path / "dbt_project"
+    shutil.copytree(ROOT / "dbt_project", project)
+    warehouse.extra["P06_DBT_PROJECT"] = str(project)
+    warehouse.deliver(country, PERIODS[:1])
+    warehouse.must("load")
+    model = project / "models" / "identity" / "int_late_death.sql"
+    sound = model.read_text(encoding="utf-8")
+    model.write_text("select (1 / 0)::bigint as root_id", encoding="utf-8")
+    builds = "select count(*) from control.build"
+    failed = warehouse.run("release")
+    assert failed.returncode == 1 and "P06-BUILD-001" in failed.stdout + failed.stderr
+    (entry,) = warehouse.json("plan")
+    assert entry["state"] == "held"
+    assert any("P06-BUILD-001" in reason and "int_late_death" in reason for reason in entry["reasons"])
+    assert warehouse.run("release").returncode == 0
+    assert warehouse.query(builds) == [(1,)], "a bare release leaves it alone"
+    assert warehouse.run("release", PERIODS[0]).returncode == 1
+    assert warehouse.query(builds) == [(2,)], "named, it is tried"
+    model.write_text(sound, encoding="utf-8")
+    warehouse.must("release")
+    assert warehouse.must("plan") == ""
+    assert warehouse.query("select count(*) from control.hold") == [(0,)]
+
+
+def test_a_warning_about_an_extract_is_a_warning_of_every_release_that_reads_it(
+    make: Maker, country: Path, tmp_path: Path
+) -> None:
+    warehouse = make("warned")
+    suites = tmp_path / "expectations"
+    shutil.copytree(ROOT / "expectations", suites)
+    warehouse.extra["P06_EXPECTATIONS"] = str(suites)
+    warehouse.deliver(country, PERIODS[:2])
+    warehouse.must("load", "bank_kyc", PERIODS[0])
+    _ask_too_much(suites / "sources" / "bank_kyc.yaml", "warn")
+    warehouse.must("load")
+    warehouse.must("release")
+    gates = {release["period"]: release["gate"] for release in warehouse.json("releases") if release["current"]}
+    assert gates == {PERIODS[0]: "clean", PERIODS[1]: "warnings"}
+
+
 def test_a_rollback_is_at_once_and_survives_the_sweep(make: Maker, country: Path) -> None:
     warehouse = make("undone")
     warehouse.deliver(country, PERIODS[:1])
@@ -144,16 +300,7 @@ def test_a_failing_suite_blocks_and_the_last_release_stays(make: Maker, country:
     _correct(warehouse, country, "health_visit", PERIODS[0])
     warehouse.must("load")
     path = suites / "marts" / "citizen_month.yaml"
-    sound = path.read_text(encoding="utf-8")
-    suite = yaml.safe_load(sound)
-    suite["checks"].append(
-        {
-            "id": "impossible_volume", "expectation": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 10**9},
-            "dimension": "du", "severity": "block", "owner": "test", "reason": "a test",
-            "title": {"en": "impossible", "vi": "không thể"},
-        }
-    )  # fmt: skip
-    path.write_text(yaml.safe_dump(suite, allow_unicode=True), encoding="utf-8")
+    sound = _ask_too_much(path, "block")
     blocked = warehouse.run("release")
     assert blocked.returncode == 3, blocked.stderr
     assert "impossible_volume" in blocked.stdout + blocked.stderr
@@ -163,6 +310,21 @@ def test_a_failing_suite_blocks_and_the_last_release_stays(make: Maker, country:
     warehouse.must("release")
     assert warehouse.must("plan") == ""
     assert warehouse.digest() != served
+
+
+def _ask_too_much(path: Path, severity: str) -> str:
+    """Add a check to a suite that no extract and no mart can pass; returns the suite as it was."""
+    sound = path.read_text(encoding="utf-8")
+    suite = yaml.safe_load(sound)
+    suite["checks"].append(
+        {
+            "id": "impossible_volume", "expectation": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 10**9},
+            "dimension": "du", "severity": severity, "owner": "test", "reason": "a test",
+            "title": {"en": "impossible", "vi": "không thể"},
+        }
+    )  # fmt: skip
+    path.write_text(yaml.safe_dump(suite, allow_unicode=True), encoding="utf-8")
+    return sound
 
 
 def test_changed_models_make_a_month_outdated_until_it_is_rebuilt(make: Maker, country: Path, tmp_path: Path) -> None:

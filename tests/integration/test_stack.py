@@ -6,15 +6,18 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 import pytest
 import yaml
 
@@ -141,6 +144,51 @@ def test_a_correction_dropped_into_landing_is_released_without_a_hand(running: W
     running.drop(_without_its_last_row(country, "health_visit", "2024-01"), "health_visit", "2024-01", "revision-2")
     _until(lambda: _current(running, JANUARY) not in (before, None), "the corrected January published")
     assert running.json("plan") == []
+
+
+def test_no_citizen_number_is_in_airflows_database_or_logs(running: Warehouse) -> None:
+    """Every column of every table of Airflow's metadata, after real loads and releases; packed columns unpacked."""
+    numbers = {
+        number
+        for source in SOURCES
+        for column in contract.load(source).columns
+        if column.kind == "id12"
+        for (number,) in running.query(
+            f"select distinct lpad({column.name}::text, 12, '0') from staging.{source} where {column.name} is not null",
+            "loader",
+        )
+    }
+    assert len(numbers) > 500
+    address = running.dsn("admin").replace("p06_admin", "postgres").replace("/p06?", "/airflow?")
+    content: dict[str, bytes] = {}
+    with psycopg.connect(address) as connection:
+        for table, column, kind in connection.execute(
+            "select table_name, column_name, data_type from information_schema.columns where table_schema = 'public'"
+        ).fetchall():
+            cell = f'"{column}"' if kind == "bytea" else f'"{column}"::text'
+            for (value,) in connection.execute(f'select {cell} from public."{table}"'.encode()).fetchall():
+                if value is not None:
+                    content[table] = content.get(table, b"") + b"\n" + _plain(value)
+    for path in (running.home / "airflow" / "logs").rglob("*.log"):
+        content["logs"] = content.get("logs", b"") + path.read_bytes()
+    assert b"health_visit-202401-r1-" in content["xcom"], "the tasks' values are read"
+    assert {"task_instance", "rendered_task_instance_fields", "log", "dag_run", "logs"} <= set(content)
+    found = {
+        table
+        for table, text in content.items()
+        for hit in re.findall(rb"(?<![0-9])[0-9]{12}(?![0-9])", text)
+        if hit.decode() in numbers
+    }
+    assert found == set()
+
+
+def _plain(value: str | bytes) -> bytes:
+    if isinstance(value, str):
+        return value.encode()
+    try:
+        return zlib.decompress(value)
+    except zlib.error:
+        return bytes(value)
 
 
 def test_a_backfill_foretold_changes_nothing_and_one_done_releases_the_month_once(

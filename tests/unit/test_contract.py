@@ -17,6 +17,7 @@ from open_data_contract_standard.model import OpenDataContractStandard
 from p06 import contract
 from p06.contract import ContractError, UnknownSource
 from p06.errors import messages
+from p06.period import Period
 
 FOLDER = Path(__file__).resolve().parents[2] / "contracts"
 FILES = sorted(FOLDER.glob("*.odcs.yaml"))
@@ -418,6 +419,85 @@ def test_the_hash_follows_meaning_and_not_words(tmp_path: Path, document: dict[s
     assert contract.parse(write(tmp_path, document)).hash == before
     _first(document, 1)["logicalTypeOptions"] = {"exclusiveMinimum": 0}
     assert contract.parse(write(tmp_path, document)).hash != before
+
+
+def _lasting(item: dict[str, Any], **more: Any) -> None:
+    item.setdefault("customProperties", []).extend({"property": name, "value": value} for name, value in more.items())
+
+
+def _in_time(document: dict[str, Any]) -> None:
+    """A column that begins, one that ends, a rule between both and one for a while, and a list that is replaced."""
+    table = document["schema"][0]
+    _lasting(_first(document, 1), since="2024-02")
+    _lasting(_first(document, 2), until="2024-03")
+    _lasting(_first(document), codelist=[{"list": "old", "until": "2024-01"}, {"list": "new", "since": "2024-03"}])
+    table["quality"] = [
+        _rule({"sum": {"total": "amount", "of": ["part"]}}),
+        _rule({"sum": {"total": "part", "of": ["part"]}}) | {"name": "for_a_while"},
+    ]
+    _lasting(table["quality"][0], descriptionVi="x")
+    _lasting(table["quality"][1], descriptionVi="x", since="2024-02", until="2024-02")
+
+
+@pytest.fixture
+def in_time(tmp_path: Path, document: dict[str, Any]) -> contract.Contract:
+    (tmp_path / "codelists").mkdir()
+    for name in ("old", "new"):
+        (tmp_path / "codelists" / f"{name}.csv").write_text("code\nA\n", "utf-8")
+    _in_time(document)
+    return contract.parse(write(tmp_path, document))
+
+
+@pytest.mark.parametrize(
+    ("period", "columns", "rules", "codelist"),
+    [
+        (Period(2024, 1), ["thing_no", "part"], [], "old"),
+        (Period(2024, 2), ["thing_no", "amount", "part"], ["adds_up", "for_a_while"], None),
+        (Period(2024, 3), ["thing_no", "amount", "part"], ["adds_up"], "new"),
+        (Period(2024, 4), ["thing_no", "amount"], [], "new"),
+    ],
+)
+def test_a_period_has_the_columns_rules_and_code_lists_in_force_in_it(
+    in_time: contract.Contract, period: Period, columns: list[str], rules: list[str], codelist: str | None
+) -> None:
+    found = in_time.at(period)
+    assert [column.name for column in found.columns] == columns
+    assert [rule.name for rule in found.rules] == rules
+    assert found.column("thing_no").codelist == codelist
+    assert found.hash == in_time.hash, "what was loaded is not outdated by the months of the contract"
+    assert [column.name for column in in_time.columns] == ["thing_no", "amount", "part"]
+
+
+def test_a_contract_without_dates_is_the_same_in_every_period() -> None:
+    for known in CONTRACTS.values():
+        assert known.at(Period(2024, 1)) is known
+
+
+def test_what_is_in_force_when_is_part_of_the_meaning(tmp_path: Path, document: dict[str, Any]) -> None:
+    before = contract.parse(write(tmp_path, document)).hash
+    _lasting(_first(document, 1), since="2024-02")
+    assert contract.parse(write(tmp_path, document)).hash != before
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        {"since": "2024-03", "until": "2024-02"},
+        {"since": "soon"},
+        {"codelist": [{"list": "area", "until": "2024-03"}, {"list": "area", "since": "2024-03"}]},
+        {"codelist": [{"list": "area"}, {"list": "area", "since": "2024-03"}]},
+        {"codelist": [{"list": "area", "from": "2024-03"}]},
+    ],
+)
+def test_dates_that_contradict_each_other_have_their_code(
+    tmp_path: Path, document: dict[str, Any], dates: dict[str, Any]
+) -> None:
+    (tmp_path / "codelists").mkdir()
+    (tmp_path / "codelists" / "area.csv").write_text("code\nA\n", "utf-8")
+    _lasting(_first(document), **dates)
+    with pytest.raises(ContractError) as raised:
+        contract.parse(write(tmp_path, document))
+    assert raised.value.code == "P06-CONTRACT-014"
 
 
 def test_every_code_explains_itself_in_two_languages() -> None:

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
+from p06.build import BuildFailed, BuildInterrupted
 from p06.errors import GateBlocked, NotReady, P06Error, Refused, UsageError
 from p06.period import Period
 
 log = logging.getLogger("p06")
 
-FINAL = (GateBlocked, Refused, NotReady, UsageError)
+FINAL = (GateBlocked, Refused, NotReady, UsageError, BuildFailed)
 
 
 def period() -> Period:
@@ -41,7 +42,7 @@ def nothing_to_do(why: str) -> AirflowSkipException:
 def told_safely() -> Iterator[None]:
     """Errors leave a task as code and place only: never a value from the data, never a statement.
 
-    What another try cannot mend (a gate that blocked, a refused delivery) fails the task at once.
+    What another try cannot mend (a gate that blocked, a refused delivery, a model that fails) fails the task at once.
     """
     try:
         yield
@@ -52,7 +53,7 @@ def told_safely() -> Iterator[None]:
         for mismatch in error.mismatches if isinstance(error, Refused) else ():
             log.error("  %s", mismatch)
         log.error("  next: %s", error.next_step())
-        if isinstance(error, FINAL):
+        if isinstance(error, FINAL) and not isinstance(error, BuildInterrupted):
             raise AirflowFailException(str(error)) from None
         raise RuntimeError(str(error)) from None
     except Exception as error:

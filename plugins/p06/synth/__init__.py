@@ -193,7 +193,7 @@ def _months(
             ):
                 continue
             frame = population_register(country, known.damaged) if source == REGISTER else SECTORS[source](country)
-            contract = contracts.load(source)
+            contract = contracts.load(source).at(period)
             dealer = dirt.Dealer(frame, contract, country, known, dirt.PROFILES[defects], seed)
             dealer.deal_damage()
             dealer.deal_identity()
