@@ -128,7 +128,7 @@ $$;
 -- these alone.
 create function quality.quarantined_rows(of_source text default null, of_period date default null)
 returns table (
-    source text, period date, extract text, revision integer, state text,
+    source text, period date, "extract" text, revision integer, state text,
     file_no smallint, line bigint, record_no bigint, reasons text[], columns text[], shape text
 )
 language plpgsql stable security definer

@@ -184,10 +184,12 @@ def states(source: str | None = None, period: Period | None = None) -> list[Stat
             " and (%(period)s::date is null or period = %(period)s) order by source, period, revision, extract",
             {"source": source, "period": period.first_day if period else None},
         ).fetchall()
-    return [
-        State(*(name, Period.of(month), *rest), returnfile.by_count({k: int(v) for k, v in reasons.items()}))
-        for name, month, *rest, reasons in rows
-    ]
+    found = []
+    for name, month, *figures, reasons in rows:
+        counted = returnfile.by_count({reason: int(count) for reason, count in reasons.items()})
+        values: list[Any] = [name, Period.of(month), *figures, counted]
+        found.append(State(*values))
+    return found
 
 
 @dataclass(frozen=True)
