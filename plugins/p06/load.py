@@ -172,6 +172,11 @@ def load(source: str | None = None, period: Period | None = None, report: Report
         if one.extract_id not in seen:
             say(f"{one.extract_id}: at the gate")
             results.append(_load_extract(one))
+    try:
+        with database.connect("loader", autocommit=True) as connection:
+            quarantine.mend(connection, source, period)
+    except P06Error as error:  # it stops no load; the next one tries again
+        say(str(error))
     return results
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from p06 import contract as contracts
 from p06 import database, ledger, returnfile, staging
 from p06.contract import Contract
 from p06.errors import UsageError
@@ -288,6 +289,21 @@ def give_back(connection: Connection, contract: Contract, extract_id: str) -> li
     for path in paths:
         returnfile.write(path, contract, heading(contract, one), found)
     return paths
+
+
+def mend(connection: Connection, source: str | None = None, period: Period | None = None) -> None:
+    """Write the return files of open extracts that have none. Raises P06Error P06-QUAR-005."""
+    names = connection.execute(
+        "select extract_id from control.quarantine_state where closed_at is null and rows > 0"
+        " and (%(source)s::text is null or source = %(source)s)"
+        " and (%(period)s::date is null or period = %(period)s) order by source, period, extract_id",
+        {"source": source, "period": period.first_day if period else None},
+    ).fetchall()
+    known = contracts.load_all()
+    for (name,) in names:
+        one = ledger.extract(connection, name)
+        if one and one.source in known and not all(_returned(one, kind).exists() for kind in RETURNED):
+            give_back(connection, known[one.source], name)
 
 
 def export(contract: Contract, period: Period, path: Path, limit: int = returnfile.ROW_LIMIT) -> Findings:

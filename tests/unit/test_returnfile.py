@@ -28,7 +28,7 @@ HOSTILE = [
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
     "</td></tr></table><h1>x",
-    "=HYPERLINK(\"http://x\",\"y\")",
+    '=HYPERLINK("http://x","y")',
     "+1+1",
     "-1+cmd",
     "@SUM(A1)",
@@ -60,9 +60,7 @@ def row(raw: str | bytes, line: int = 2, reasons: tuple[str, ...] = ("type_date"
 
 def written(folder: Path, kind: str, rows: list[Rejected], values: bool = False, **changed: object) -> bytes:
     path = folder / f"return.{kind}"
-    returnfile.write(
-        path, contract.load("health_visit"), heading(**changed), returnfile.collect(rows), values
-    )
+    returnfile.write(path, contract.load("health_visit"), heading(**changed), returnfile.collect(rows), values)
     return path.read_bytes()
 
 
@@ -88,7 +86,9 @@ def cells(content: bytes) -> list[str]:
     with zipfile.ZipFile(io.BytesIO(content)) as book:
         for name in book.namelist():
             if name.startswith("xl/worksheets/"):
-                found += [unescape(text) for text in re.findall(r"<t[^>]*>(.*?)</t>", book.read(name).decode(), re.DOTALL)]
+                found += [
+                    unescape(text) for text in re.findall(r"<t[^>]*>(.*?)</t>", book.read(name).decode(), re.DOTALL)
+                ]
     return found
 
 
@@ -122,7 +122,9 @@ def test_the_page_loads_nothing_and_runs_nothing(tmp_path: Path) -> None:
     text = written(tmp_path, "html", [row("a,b")]).decode()
     page = Page(text)
     assert {tag for tag, _ in page.tags} & {"script", "img", "link", "iframe", "object", "base", "form", "a"} == set()
-    assert [name for _, attributes in page.tags for name in attributes if name.startswith("on") or name in ("src", "href")] == []
+    assert [
+        name for _, attributes in page.tags for name in attributes if name.startswith("on") or name in ("src", "href")
+    ] == []
     assert "url(" not in text and "@import" not in text and "://" not in text
     policy = next(attributes["content"] for tag, attributes in page.tags if attributes.get("http-equiv"))
     assert policy == "default-src 'none'; style-src 'unsafe-inline'"
@@ -136,7 +138,9 @@ def test_a_masked_file_holds_no_name_and_no_number(tmp_path: Path, kind: str) ->
     assert NUMBER not in plain and "0108" not in plain and "Oanh" not in plain and "Nguy" not in plain
     assert "999999999999,AAAAA" in plain
     shown = written(tmp_path, kind, [row(f"{NUMBER},{NAME},=1")], True)
-    assert NUMBER in ("".join(cells(shown)) if kind == "xlsx" else shown.decode()), "the test looks where values would be"
+    assert NUMBER in ("".join(cells(shown)) if kind == "xlsx" else shown.decode()), (
+        "the test looks where values would be"
+    )
 
 
 @pytest.mark.parametrize(
