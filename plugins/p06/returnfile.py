@@ -134,6 +134,8 @@ def shown(raw: bytes) -> str:
 
 def visible(text: str) -> str:
     """A text with each control, format or direction mark written as its number."""
+    if text.isprintable():
+        return text
     return "".join(f"<U+{ord(one):04X}>" if unicodedata.category(one) in _HIDDEN else one for one in text)
 
 
@@ -173,6 +175,12 @@ def write(path: Path, contract: Contract, heading: Heading, findings: Findings, 
         raise P06Error("P06-QUAR-005", kind=type(error).__name__) from None
 
 
+_FORMULAS_DEFUSED = (
+    "Ô bắt đầu bằng = + - @, TAB hoặc xuống dòng được thêm dấu ' ở đầu để bảng tính không coi là công thức.",
+    "A cell that begins with = + - @, TAB or a line end bears a ' so that it is no formula.",
+)
+
+
 @dataclass(frozen=True)
 class Line:
     """One reason of one row."""
@@ -198,13 +206,16 @@ class Sheet:
 
     def lines(self) -> Iterator[Line]:
         """One line for each reason of each row."""
+        headers: dict[str | None, str | None] = {}
         for one in self.findings.rows:
             text = self.show(one.raw)
             name = self.heading.files[one.file - 1] if one.file <= len(self.heading.files) else None
             for reason, column in zip(one.reasons, one.columns, strict=True):
-                yield Line(one.file, name, one.line, one.record, self._header(column), reason, text)
+                if column not in headers:
+                    headers[column] = self._header(column)
+                yield Line(one.file, name, one.line, one.record, headers[column], reason, text)
 
-    def notes(self) -> list[tuple[str, str]]:
+    def notes(self, sheets: bool) -> list[tuple[str, str]]:
         """(Vietnamese, English) of what the reader must know."""
         told = [
             (
@@ -230,12 +241,8 @@ class Sheet:
                     "Values are masked: digits show as 9, letters as A, runs longer than 12 are cut (~).",
                 )
             )
-        told.append(
-            (
-                "Ô bắt đầu bằng = + - @, TAB hoặc xuống dòng được thêm dấu ' ở đầu để bảng tính không coi là công thức.",
-                "In sheets, a cell that begins with = + - @, TAB or a line end bears a ' so that it is no formula.",
-            )
-        )
+        if sheets:
+            told.append(_FORMULAS_DEFUSED)
         if self.findings.more:
             told.append(
                 (
@@ -282,7 +289,7 @@ _STYLE = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 75rem; padding: 1rem; color: #1b1b1b; background: #fff;
-       font: 1rem/1.45 system-ui, "Noto Sans", "DejaVu Sans", sans-serif; overflow-wrap: anywhere; }
+       font: 1rem/1.45 system-ui, "Noto Sans", "DejaVu Sans", sans-serif; overflow-wrap: break-word; }
 h1 { font-size: 1.35rem; line-height: 1.25; margin: 0 0 .25rem; }
 h2 { font-size: 1.1rem; margin: 1.5rem 0 .5rem; border-bottom: 2px solid #0b3d66; }
 p { margin: .25rem 0; }
@@ -290,7 +297,9 @@ p { margin: .25rem 0; }
 td [lang=en], dt [lang=en] { display: block; font-size: .875rem; }
 dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .5rem; margin: .75rem 0; }
 dl div { border: 1px solid #8a8a8a; border-radius: 4px; padding: .4rem .6rem; }
-dt { font-size: .875rem; } dd { margin: 0; font-weight: 600; }
+dt { font-size: .875rem; } dd { margin: 0; font-weight: 600; overflow-wrap: anywhere; }
+dl div.wide { grid-column: span 2; }
+td.any { overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; }
 th, td { border: 1px solid #8a8a8a; padding: .3rem .5rem; text-align: left; vertical-align: top; }
 th { background: #0b3d66; color: #fff; } th [lang=en] { color: #fff; display: block; font-weight: 400; font-size: .875rem; }
@@ -332,11 +341,11 @@ def _page(sheet: Sheet) -> Iterator[str]:
         f'<p lang="en">Return file: {_text(heading.title_en)}, period {_text(heading.period)}</p>\n<dl>\n'
     )
     for vi, en, name in _FACTS:
-        yield (
-            f'<div><dt>{vi} <span lang="en">{en}</span></dt><dd>{_text(_figure(getattr(heading, name), name))}</dd></div>\n'
-        )
+        wide = ' class="wide"' if name == "extract_id" else ""
+        value = _text(_figure(getattr(heading, name), name))
+        yield f'<div{wide}><dt>{vi} <span lang="en">{en}</span></dt><dd>{value}</dd></div>\n'
     yield '</dl>\n<p>Nhận được = trùng lặp + bị giữ lại + đạt. <span lang="en">Received = duplicates + in quarantine + passed.</span></p>\n'
-    for vi, en in sheet.notes():
+    for vi, en in sheet.notes(False):
         yield f'<p>{_text(vi)} <span lang="en">{_text(en)}</span></p>\n'
     yield '<h2>Lý do <span lang="en">Reasons</span></h2>\n<table>\n<thead><tr>'
     yield "".join(
@@ -361,8 +370,10 @@ def _page(sheet: Sheet) -> Iterator[str]:
     yield "".join(f'<th scope="col">{vi} <span lang="en">{en}</span></th>' for vi, en in _COLUMNS)
     yield "</tr></thead>\n<tbody>\n"
     label = [f'data-l="{vi} · {en}"' for vi, en in _COLUMNS]
+    said_of: dict[str, str] = {}
     for line in sheet.lines():
-        said = words.get(line.reason, {})
+        if line.reason not in said_of:
+            said_of[line.reason] = _both(words.get(line.reason, {}), "")
         column = (
             f"<code>{_text(line.column)}</code>"
             if line.column
@@ -371,8 +382,8 @@ def _page(sheet: Sheet) -> Iterator[str]:
         yield (
             f'<tr><td {label[0]}>{_text(_file(line))}</td><td class="n" {label[1]}>{line.line}</td>'
             f'<td class="n" {label[2]}>{line.record}</td><td {label[3]}>{column}</td>'
-            f"<td {label[4]}><code>{_text(line.reason)}</code></td><td {label[5]}>{_both(said, '')}</td>"
-            f"<td {label[6]}><code>{_text(line.shown)}</code></td></tr>\n"
+            f"<td {label[4]}><code>{_text(line.reason)}</code></td><td {label[5]}>{said_of[line.reason]}</td>"
+            f'<td class="any" {label[6]}><code>{_text(line.shown)}</code></td></tr>\n'
         )
     yield "</tbody>\n</table>\n</body>\n</html>\n"
 
@@ -395,10 +406,15 @@ _SHEET_COLUMNS = (
 )  # fmt: skip
 
 
+def _said(reason: str) -> list[str]:
+    """The words of a reason in the order of the sheets' columns."""
+    said = messages().get(reason, {})
+    return [said.get(name, "") for name in ("vi", "en", "next_vi", "next_en")]
+
+
 def _cells(line: Line) -> list[int | str]:
     """One line as cells; texts are defused."""
-    said = messages().get(line.reason, {})
-    texts = [said.get(name, "") for name in ("vi", "en", "next_vi", "next_en")]
+    texts = _said(line.reason)
     column = line.column or " · ".join(_WHOLE_ROW)
     cells: list[int | str] = [line.file, line.file_name or "", line.line, line.record, column, line.reason, *texts]
     return [defused(visible(cell)) if isinstance(cell, str) else cell for cell in (*cells, line.shown)]
@@ -441,12 +457,11 @@ def _write_workbook(path: Path, sheet: Sheet) -> None:
     page.set_column(2, 5, 45)
     put(page, 0, ("Mã lý do · Code", "Số dòng · Rows", "Lý do", "Reason", "Việc cần làm", "Next step"), bold)
     for at, (reason, count) in enumerate(sheet.findings.reasons.items(), 1):
-        said = messages().get(reason, {})
-        put(page, at, (reason, count, *(said.get(name, "") for name in ("vi", "en", "next_vi", "next_en"))))
+        put(page, at, (reason, count, *_said(reason)))
     page = book.add_worksheet("Ghi chú · Notes")
     page.set_column(0, 1, 70)
     facts = [(f"{vi} · {en}", getattr(heading, name)) for vi, en, name in _FACTS]
-    for at, cells in enumerate([*facts, ("", ""), *sheet.notes()]):
+    for at, cells in enumerate([*facts, ("", ""), *sheet.notes(True)]):
         put(page, at, [cell if isinstance(cell, int) else defused(visible(cell)) for cell in cells])
     book.close()
 
