@@ -152,5 +152,6 @@ def wipe() -> None:
             connection.execute(f"drop table {table}")
         connection.execute(
             "truncate control.load_attempt, control.extract, control.accepted, quality.failed_row,"
-            " quality.check_result, vault.citizen_token cascade"
+            " quality.check_result, vault.citizen_token, control.quarantine_fault, control.quarantine_state, control.replay,"
+            " control.access_log cascade"
         )

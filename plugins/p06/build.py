@@ -72,11 +72,11 @@ class ExtractRef:
 
     @property
     def key(self) -> int:
-        """A 64-bit name of the extract, of how many of its rows are staged, and of the code that reads them.
+        """A 64-bit name of the extract, of the leaf that holds its rows and how many, and of the code that reads them.
 
         It is another after a replay, and after a change of that code: the vault then holds the extract anew.
         """
-        name = hashlib.sha256(f"{self.extract_id}|{self.staged}|{_row_code()}".encode()).digest()
+        name = hashlib.sha256(f"{self.extract_id}|{self.leaf}|{self.staged}|{_row_code()}".encode()).digest()
         return int.from_bytes(name[:8], "big", signed=True)
 
 

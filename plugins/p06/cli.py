@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -221,6 +222,179 @@ def load(
         if result.error is not None:
             _tell(result.error)
     _exit(loading.exit_code(results))
+
+
+@app.command(epilog="Example: p06 check visits.csv --source health_visit --period 2024-02 --return return.html")
+def check(
+    target: Annotated[Path, typer.Argument(metavar="DELIVERY|FILE", help="A delivery's folder, or a data file.")],
+    source: Annotated[str | None, typer.Option(help="The source; a folder's manifest names it itself.")] = None,
+    period: Annotated[str | None, typer.Option(help="The month, YYYY-MM; a manifest names it itself.")] = None,
+    kind: Annotated[str | None, typer.Option(help="csv, jsonl, parquet or xlsx; by the ending by default.")] = None,
+    compression: Annotated[str | None, typer.Option(help="none, gzip or zstd; by the ending by default.")] = None,
+    encoding: Annotated[str, typer.Option(help="Of a file without a manifest.")] = "utf-8",
+    delimiter: Annotated[str | None, typer.Option(help="Of a file without a manifest; a comma by default.")] = None,
+    quote: Annotated[str, typer.Option(help="Of a file without a manifest.")] = '"',
+    header: Annotated[bool, typer.Option("--header/--no-header", help="Whether its first line names columns.")] = True,
+    revision: Annotated[int, typer.Option(help="Of a file without a manifest.", min=1)] = 1,
+    admin_code_version: Annotated[
+        str | None, typer.Option(help="Day of the area codes, YYYY-MM-DD; that of the period by default.")
+    ] = None,
+    write_manifest: Annotated[
+        bool, typer.Option("--write-manifest", help="Write the manifest.json the files need beside them.")
+    ] = False,
+    return_file: Annotated[
+        Path | None, typer.Option("--return", metavar="FILE", help="Write a return file, .html or .xlsx.")
+    ] = None,
+    show_values: Annotated[
+        bool, typer.Option("--show-values", help="Show rows as they stand; for the sender's own machine.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 4 when any row would go to quarantine.")] = False,
+    limit: Annotated[int, typer.Option(help="Rows listed in the return file at most.", min=1)] = 100_000,
+    as_json: Json = False,
+) -> None:
+    """A sender's own check: the verdict of the load, without a database.
+
+    Bên gửi tự kiểm tra: cùng kết luận như khi nạp, không cần cơ sở dữ liệu.
+    """
+    from p06 import check as checking
+    from p06 import returnfile
+
+    if return_file is not None:
+        returnfile.kind_of(return_file)
+    form = checking.Form(kind, compression, encoding, delimiter, quote, header, revision, _day(admin_code_version))
+    verdict = checking.check(target, source, period, form, limit)
+    if as_json:
+        _print_json(verdict.as_dict(show_values))
+    else:
+        for line in verdict.lines(show_values):
+            print(line)
+    if return_file is not None and verdict.contract is not None and verdict.heading is not None:
+        returnfile.write(return_file, verdict.contract, verdict.heading, verdict.findings, show_values)
+        print(f"return file: {return_file}", file=sys.stderr)
+    if write_manifest:
+        print(f"manifest: {checking.write_manifest(verdict)}", file=sys.stderr)
+    _exit(verdict.exit_code(strict))
+
+
+def _day(text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text) if text is not None else None
+    except ValueError:
+        raise UsageError("P06-CHECK-007") from None
+
+
+quarantine = typer.Typer(
+    no_args_is_help=True,
+    help="Rows that did not pass: list, show, export, replay.\n\nCác dòng bị giữ lại: liệt kê, xem, xuất, xét lại.",
+)
+app.add_typer(quarantine, name="quarantine")
+SourceArgument = Annotated[str, typer.Argument(metavar="SOURCE", help="A source.")]
+AnySource = Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="A source; all by default.")]
+AnyPeriod = Annotated[str | None, typer.Argument(metavar="[PERIOD]", help="A month, YYYY-MM; all by default.")]
+Reason = Annotated[str | None, typer.Option(help="Only rows with this reason.")]
+
+
+@quarantine.command("list", epilog="Example: p06 quarantine list health_visit 2024-02")
+def quarantine_list(source: AnySource = None, period: AnyPeriod = None, as_json: Json = False) -> None:
+    """Per extract: rows in quarantine, what is open, what a later delivery corrected or repeated, and the reasons."""
+    from p06 import contract
+    from p06 import quarantine as held
+    from p06.period import Period
+
+    if source is not None:
+        contract.load(source)
+    found = held.states(source, Period.parse(period) if period else None)
+    if as_json:
+        _print_json([state.as_dict() for state in found])
+        return
+    _table(
+        "Quarantine",
+        ("source", "period", "revision", "rows", "open", "corrected", "repeated", "replayed", "closed", "reasons"),
+        [
+            (
+                s.source, s.period, s.revision, s.rows, s.open, s.corrected, s.repeated, s.replayed,
+                s.closed_at.isoformat(timespec="seconds") if s.closed_at else "",
+                ", ".join(f"{reason} {count}" for reason, count in s.reasons.items()),
+            )
+            for s in found
+        ],
+    )  # fmt: skip
+
+
+@quarantine.command("show", epilog="Example: p06 quarantine show health_visit 2024-02 --reason key_conflict")
+def quarantine_show(
+    source: SourceArgument,
+    period: PeriodArgument,
+    reason: Reason = None,
+    limit: Annotated[int, typer.Option(help="Rows at most.", min=1)] = 20,
+    unmask: Annotated[
+        bool, typer.Option("--unmask", help="Show the rows as they were sent; it is written into the access log.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Rows in quarantine, their text masked to its shape: digits as 9, letters as A."""
+    from p06 import contract
+    from p06 import quarantine as held
+    from p06.period import Period
+
+    contract.load(source)
+    found = (held.unmasked if unmask else held.masked)(source, Period.parse(period), reason, limit)
+    if as_json:
+        _print_json([row.__dict__ for row in found])
+        return
+    _table(
+        f"Quarantine of {source} {period}",
+        ("extract", "file", "line", "record", "columns", "reasons", "row"),
+        [
+            (
+                r.extract, r.file, r.line, r.record, ", ".join(dict.fromkeys(filter(None, r.columns))),
+                ", ".join(dict.fromkeys(r.reasons)), r.text,
+            )
+            for r in found
+        ],
+    )  # fmt: skip
+
+
+@quarantine.command("export", epilog="Example: p06 quarantine export health_visit 2024-02 --to return.xlsx")
+def quarantine_export(
+    source: SourceArgument,
+    period: PeriodArgument,
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="A file ending in .html, .xlsx or .csv.")],
+    limit: Annotated[int, typer.Option(help="Rows listed at most.", min=1)] = 100_000,
+) -> None:
+    """The return file of a month for its sender, masked; the accepted extract's, else the newest one's."""
+    from p06 import contract
+    from p06 import quarantine as held
+    from p06.period import Period
+
+    found = held.export(contract.load(source), Period.parse(period), to, limit)
+    print(f"{to}: {len(found.rows)} of {found.total} rows")
+
+
+@quarantine.command("replay", epilog="Example: p06 quarantine replay health_visit 2024-02")
+def quarantine_replay(source: AnySource = None, period: AnyPeriod = None, as_json: Json = False) -> None:
+    """Judge accepted extracts again after a code list was mended; needs their files still in landing."""
+    from p06 import contract
+    from p06 import replay as replaying
+    from p06.period import Period
+
+    if source is not None:
+        contract.load(source)
+    results = replaying.replay(source, Period.parse(period) if period else None, _reporter())
+    if as_json:
+        _print_json([result.as_dict() for result in results])
+    elif not results:
+        print("no accepted extract waits for a code list", file=sys.stderr)
+    else:
+        _table(
+            "Replayed",
+            ("source", "period", "outcome", "quarantined before", "quarantined", "staged", "replay"),
+            [(r.source, r.period, r.outcome, r.before, r.quarantined, r.staged, r.replay_number) for r in results],
+        )
+    for result in results:
+        if result.error is not None:
+            _tell(result.error)
+    _exit(replaying.exit_code(results))
 
 
 @app.command(epilog="Example: p06 plan")

@@ -14,9 +14,16 @@ LOAD = (
     "load.judged",  # duplicates and key conflicts are out, quarantine is written
     "load.reconciled",  # the sums hold, nothing is committed
     "load.staged",  # committed
+    "load.returned",  # the return files are written
     "load.gated",  # gate 1 has answered
     "load.accepting",  # the pointer is moved, not committed
     "load.accepted",  # committed
+)
+REPLAY = (
+    "replay.staged",  # the leaf stands beside the accepted one, committed
+    "replay.judged",  # gate 1 has answered
+    "replay.accepting",  # the leaf is the accepted one, not committed
+    "replay.accepted",  # committed
 )
 RELEASE = (
     "build.started",  # the build and its pins stand in the ledger
@@ -30,7 +37,7 @@ RELEASE = (
     "rollback.checked",  # the release to go back to is known
     "rollback.written",  # pointers are moved, not committed
 )
-STEPS = LOAD + RELEASE
+STEPS = LOAD + REPLAY + RELEASE
 
 
 def point(step: str) -> None:

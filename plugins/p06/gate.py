@@ -92,9 +92,10 @@ class _Subject:
     limits: Mapping[str, int | None] | None = None  # contract.min_rows, contract.max_rows
 
 
-def judge_extract(contract: Contract, extract_id: str) -> Verdict:
+def judge_extract(contract: Contract, extract_id: str, replay: str | None = None) -> Verdict:
     """Gate 1: one staged extract by itself, its manifest and its contract.
 
+    ``replay`` is the leaf of a replay that would take the place of the extract's rows; it is judged instead of them.
     The extract must be committed. Answers are stored as ``extract:<id>`` (``#2``, ``#3`` … when judged again).
     Raises P06Error P06-GATE-010 when there is no such extract; a suite that cannot be read blocks.
     """
@@ -110,10 +111,21 @@ def judge_extract(contract: Contract, extract_id: str) -> Verdict:
         if not results:
             literal = sql.Literal(extract_id).as_string(connection)
             as_of = period.as_of(contract.cut_off_day)
+            failed, counts = _FAILED.format(extract=literal), "control.extract where"
+            if replay is not None:
+                leaf = replay
+                failed = _FAILED_IN_REPLAY.format(
+                    quarantine=sql.Identifier("quarantine", leaf).as_string(connection),
+                    source=sql.Literal(contract.source).as_string(connection),
+                )
+                counts = f"control.replay where leaf = {sql.Literal(leaf).as_string(connection)} and"
+            told = _EXTRACT.format(
+                extract=literal, as_of=_day(as_of), first_day=_day(period.first_day), failed=failed, counts=counts
+            )
             places = {
                 "rows": sql.Identifier("staging", leaf).as_string(connection),
-                "failed_rows": f"(select * from quality.failed_row where extract = {literal})",
-                "extract": f"({_EXTRACT.format(extract=literal, as_of=_day(as_of), first_day=_day(period.first_day))})",
+                "failed_rows": failed,
+                "extract": f"({told})",
                 "first_day": _day(period.first_day),
                 "as_of": _day(as_of),
                 "source": sql.Literal(contract.source).as_string(connection),
@@ -173,17 +185,24 @@ def marts_key() -> str:
 # The counts of one extract. `counted` leaves out rows quarantined only because the area list of their time is missing.
 _EXTRACT = """
     select
-        e.received, e.duplicates, e.quarantined, e.staged, e.produced_at,
+        c.received, c.duplicates, c.quarantined, c.staged, e.produced_at,
         {first_day} as first_day, {as_of} as as_of,
         (select sum((f ->> 'rows')::bigint) from jsonb_array_elements(e.manifest -> 'files') as f) as stated,
-        e.quarantined - (
+        c.quarantined - (
             select count(*) from (
-                select from quality.failed_row where extract = {extract}
+                select from {failed} as f
                 group by file_no, line having bool_and(reason = 'area_list_missing')
             ) as only_list
         ) as counted
-    from control.extract as e where e.extract_id = {extract}
+    from control.extract as e
+    cross join (select received, duplicates, quarantined, staged from {counts} extract_id = {extract}) as c
+    where e.extract_id = {extract}
 """
+_FAILED = "(select * from quality.failed_row where extract = {extract})"
+_FAILED_IN_REPLAY = """(
+    select {source} as source, q.period, q.extract_id as extract, q.file_no::integer, q.line, f.failed as "column", f.reason
+    from {quarantine} as q cross join lateral unnest(q.columns, q.reasons) as f (failed, reason)
+)"""
 
 
 def _day(day: date) -> str:

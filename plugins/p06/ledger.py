@@ -45,6 +45,7 @@ class Extract:
     content_hash: str
     contract_hash: str
     manifest: dict[str, Any]
+    delivery: str
     counts: Counts
     staging_table: str
     quarantine_table: str
@@ -203,14 +204,14 @@ def undecided(connection: Connection, source: str | None, period: date | None) -
 
 def _extracts(connection: Connection, condition: str, *values: Any) -> Iterator[Extract]:
     rows = connection.execute(
-        "select extract_id, source, period, revision, content_hash, contract_hash, manifest,"
+        "select extract_id, source, period, revision, content_hash, contract_hash, manifest, delivery,"
         " received, duplicates, quarantined, staged, staging_table, quarantine_table, state, gate_key, attempt_id"
         " from control.extract where " + condition,
         values,
     ).fetchall()
-    for name, source, period, revision, content, contract, manifest, *rest in rows:
+    for name, source, period, revision, content, contract, manifest, delivery, *rest in rows:
         counts, places = Counts(*rest[:4]), rest[4:]
-        yield Extract(name, source, Period.of(period), revision, content, contract, manifest, counts, *places)
+        yield Extract(name, source, Period.of(period), revision, content, contract, manifest, delivery, counts, *places)
 
 
 def store(
@@ -326,12 +327,15 @@ def known_tables(connection: Connection) -> frozenset[str]:
     """Every leaf that is still needed, with its schema.
 
     The staged rows of a superseded extract are needed only while a running build reads them; its quarantine is kept.
+    A replay that waits for the gate is needed, what it replaced is not.
     """
     rows: Iterable[tuple[str]] = connection.execute(
         "select 'quarantine.' || quarantine_table from control.extract union"
         " select 'staging.' || e.staging_table from control.extract as e where e.state <> 'superseded' or exists ("
         "  select 1 from control.build_extract as p inner join control.build as b using (build_id)"
-        "  where p.extract_id = e.extract_id and b.state = 'running')"
+        "  where p.extract_id = e.extract_id and b.state = 'running') union"
+        " select s.name || '.' || r.leaf from control.replay as r"
+        " cross join (values ('staging'), ('quarantine')) as s (name) where r.state = 'staged'"
     ).fetchall()
     return frozenset(name for (name,) in rows)
 

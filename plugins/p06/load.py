@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -84,7 +85,8 @@ def stage(delivery: Delivery) -> StageResult:
     """Verify a delivery and stream it into a new staging leaf and quarantine.
 
     Raises Refused P06-LOAD-001 with every mismatch, P06-LOAD-002 without a manifest, P06-LOAD-030 on a revision
-    conflict; Busy P06-LOAD-033; P06Error P06-LOAD-032 when the sums do not hold (nothing is kept then).
+    conflict; Busy P06-LOAD-033; P06Error P06-LOAD-032 when the sums do not hold (nothing is kept then), P06-QUAR-005
+    when the return files cannot be written (the next run writes them and goes on).
     """
     with database.connect("loader", autocommit=True) as connection:
         staging.sync(connection)
@@ -95,7 +97,7 @@ def stage(delivery: Delivery) -> StageResult:
             attempt = ledger.begin(connection, known, month, _key(delivery))
             fault.point("load.started")
             try:
-                return _stage(connection, delivery, attempt)
+                done = _stage(connection, delivery, attempt)
             except Refused as error:
                 refused = error if error.where.get("delivery") else _placed(delivery, error)
                 ledger.end(connection, attempt, REFUSED, mismatches=refused.mismatches or (refused,))
@@ -104,6 +106,10 @@ def stage(delivery: Delivery) -> StageResult:
                 if not connection.closed:
                     ledger.end(connection, attempt, FAILED)
                 raise
+        if done.outcome == STAGED:
+            quarantine.give_back(connection, contracts.load(delivery.source), done.extract_id)
+            fault.point("load.returned")
+        return done
 
 
 def gate_extract(extract_id: str) -> str:
@@ -166,6 +172,11 @@ def load(source: str | None = None, period: Period | None = None, report: Report
         if one.extract_id not in seen:
             say(f"{one.extract_id}: at the gate")
             results.append(_load_extract(one))
+    try:
+        with database.connect("loader", autocommit=True) as connection:
+            quarantine.mend(connection, source, period)
+    except P06Error as error:  # it stops no load; the next one tries again
+        say(str(error))
     return results
 
 
@@ -352,6 +363,23 @@ def _rank(connection: Connection, manifest: Manifest, before: ledger.Accepted | 
     return SUPERSEDED if manifest.revision < before.revision_floor else None
 
 
+def restage(
+    connection: Connection, contract: Contract, manifest: Manifest, folder: Path, leaf: str
+) -> tuple[Counts, dict[str, int]]:
+    """The rows of a delivery judged anew into a leaf of another name; in the caller's transaction.
+
+    Raises what staging raises: Refused P06-LOAD-001, P06-LOAD-031; P06Error P06-LOAD-032.
+    """
+    from p06.intake import Intake
+
+    sign = token.record_signer(contract.source) if staging.has_record_key(contract) else None
+    with Intake(contract, manifest, folder, sign) as intake:
+        if headers := intake.check_headers():
+            raise Refused("P06-LOAD-001", headers)
+        staging.create(connection, contract, leaf)
+        return _pour(connection, contract, manifest, intake, leaf)
+
+
 def _pour(
     connection: Connection, contract: Contract, manifest: Manifest, intake: Any, leaf: str
 ) -> tuple[Counts, dict[str, int]]:
@@ -410,12 +438,14 @@ def _accept(connection: Connection, extract_id: str) -> str:
             one.revision == before.revision_floor or ledger.was_accepted_otherwise(connection, one)
         ):
             ledger.supersede(connection, extract_id)
+            quarantine.settle(connection, one.source, one.period.first_day)
             ledger.end(connection, one.attempt_id, REFUSED, mismatches=[_conflict(one)])
             return REFUSED
         if before is not None and one.revision < before.revision_floor:
             return _outranked(connection, one, SUPERSEDED)
         staging.attach(connection, one.source, one.period, (one.staging_table, one.quarantine_table))
         ledger.move(connection, one, before)
+        quarantine.settle(connection, one.source, one.period.first_day)
         fault.point("load.accepting")
     return ACCEPTED
 
@@ -426,6 +456,7 @@ def _conflict(one: Extract) -> Refused:
 
 def _outranked(connection: Connection, one: Extract, outcome: str) -> str:
     ledger.supersede(connection, one.extract_id)
+    quarantine.settle(connection, one.source, one.period.first_day)
     ledger.end(connection, one.attempt_id, outcome)
     return outcome
 

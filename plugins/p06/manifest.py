@@ -147,6 +147,11 @@ def kept_source(delivery: Delivery) -> str:
     return _shown(delivery.source) or "…"
 
 
+def plain_name(name: str) -> str | None:
+    """The name of a file when it may stand in a message or a return file."""
+    return _shown(name)
+
+
 def _shown(name: Any) -> str | None:
     """A name as it may stand in a message: only a plain one, and none that could hold somebody's number."""
     plain = isinstance(name, str) and _PLAIN_NAME.fullmatch(name) and not re.search(r"[0-9]{9}", name)

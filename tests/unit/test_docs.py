@@ -66,6 +66,12 @@ def test_every_command_named_exists_and_has_the_options_shown(page: Path) -> Non
     wrong = []
     for command, rest in mentions(page.read_text("utf-8")):
         known = COMMANDS.get(command)
+        below = getattr(known, "commands", {})
+        if below and rest.split():
+            first = rest.split()[0]
+            if first.isalpha() and first not in below and not first.isupper():
+                wrong.append(f"{command} {first}")
+            known = below.get(first, known)
         if known is None:
             wrong.append(command)
         elif command not in ("airflow", "test"):
