@@ -13,20 +13,23 @@ import fcntl
 import hashlib
 import json
 import os
+import re
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from p06 import contract as contracts
-from p06 import fault, landing, origins
+from p06 import database, fault, landing, ledger, origins
 from p06.contract import Contract
 from p06.errors import Busy, P06Error, Refused
 from p06.landing import MANIFEST
-from p06.origins import Server
+from p06.origins import MadeFile, Maker, Server
 from p06.origins.files import Offer, Stated, Store
 from p06.period import Period
 from p06.settings import settings
@@ -192,7 +195,95 @@ def _made(contract: Contract, server: Server, period: Period | None) -> Iterator
 
 
 def _make(contract: Contract, server: Server, period: Period) -> PullResult:
-    raise NotImplementedError
+    """Ask for the period's records; what is not the content of the last delivery becomes the next revision."""
+    maker = _maker(contract, server)
+    place = _place(contract.source, str(period))
+    hidden = place / f".pull-{server.name}-{maker.keeps or secrets.token_hex(8)}"
+    _sweep(contract.source, str(period), server.name, {hidden.name})
+    hidden.mkdir(parents=True, exist_ok=True)
+    fault.point("pull.started")
+    try:
+        made = maker.make(period, hidden)
+    except BaseException:
+        if maker.keeps is None:
+            _drop(hidden)
+        raise
+    fault.point("pull.copied")
+    manifest = _manifest(contract, server, period, made)
+    before = _before(contract.source, period)
+    top = max((revision for revision, _ in before), default=0)
+    figures: dict[str, Any] = {"files": 1, "bytes": made.bytes, "rows": made.rows}
+    if not made.rows:
+        _drop(hidden)
+        error = P06Error("P06-PULL-025", **server.where, period=period)
+        return PullResult(contract.source, str(period), server.name, EMPTY, error=error)
+    if any(revision == top and _content_of(document) == _content_of(manifest) for revision, document in before):
+        _drop(hidden)
+        return PullResult(contract.source, str(period), server.name, UNCHANGED, revision=top, **figures)
+    manifest["revision"] = top + 1
+    _seal(hidden, json.dumps(manifest, ensure_ascii=False, indent=1).encode())
+    target = place / f"{server.name}-r{top + 1:04d}-{made.sha256[:12]}"
+    _show(hidden, target)
+    return PullResult(contract.source, str(period), server.name, PULLED, target.name, revision=top + 1, **figures)
+
+
+def _maker(contract: Contract, server: Server) -> Maker:
+    if server.type in origins.HTTP:
+        from p06.origins.http import Api
+
+        return Api(contract, server)
+    from p06.origins.database import Database
+
+    return Database(contract, server)
+
+
+def _manifest(contract: Contract, server: Server, period: Period, made: MadeFile) -> dict[str, Any]:
+    """The manifest of a delivery made here, without its revision. Raises UsageError P06-PULL-001."""
+    version = server.text("adminCodeVersion", period.first_day.isoformat())
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", version):
+        server.wrong("adminCodeVersion")
+    return {
+        "manifest_version": 1,
+        "source": contract.source,
+        "period": str(period),
+        "revision": 0,
+        "produced_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "admin_code_version": version,
+        "format": made.format,
+        "files": [{"name": made.name, "bytes": made.bytes, "sha256": made.sha256, "rows": made.rows}],
+    }
+
+
+def _before(source: str, period: Period) -> list[tuple[int, dict[str, Any]]]:
+    """(revision, manifest) of everything known of a source and period, in landing and in the ledger."""
+    found = []
+    for delivery in landing.deliveries(source, str(period)):
+        try:
+            document = json.loads(delivery.manifest or b"")
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(document, dict) and type(document.get("revision")) is int:
+            found.append((document["revision"], document))
+    with database.connect("loader", autocommit=True) as connection:
+        return found + ledger.stated(connection, source, period.first_day)
+
+
+def _content_of(manifest: dict[str, Any]) -> tuple[Any, ...]:
+    """What two manifests of one content have in common, whatever their files are called."""
+    try:
+        sums = sorted(str(file["sha256"]).lower() for file in manifest["files"])
+        form = manifest["format"]
+        return sums, manifest["admin_code_version"], form["kind"], form.get("compression", "none")
+    except (KeyError, TypeError, AttributeError):
+        return ()
+
+
+def _drop(hidden: Path) -> None:
+    """Remove a hidden folder, and those above it that were made for it alone."""
+    shutil.rmtree(hidden, ignore_errors=True)
+    for folder in (hidden.parent, hidden.parent.parent):
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _place(source: str, period: str) -> Path:

@@ -76,10 +76,6 @@ def staged(sees: psycopg.Connection[Any]) -> list[Any]:
     ).fetchall()
 
 
-def stage_all() -> list[str]:
-    return [load.stage(one).outcome for one in load.pending()]
-
-
 def outcomes(results: list[pull.PullResult]) -> list[tuple[str, str | None]]:
     return [(one.outcome, one.error.code if one.error else None) for one in results]
 
@@ -97,18 +93,14 @@ def test_a_delivery_at_the_origin_is_loaded_as_if_it_had_been_pushed(
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_killed_at_any_step_the_next_pull_ends_with_the_same_bytes(
-    place: Place, ministry: Sender, sees: psycopg.Connection[Any], step: str
-) -> None:
+def test_killed_at_any_step_the_next_pull_ends_with_the_same_bytes(place: Place, ministry: Sender, step: str) -> None:
     sent = place.send(ministry, files=[content(visits(9_000)), content(visits(30, 9_001))])
     killed = command("pull", "health_visit", "2024-01", P06_FAIL_AT=step)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     whole = {f"health_visit/2024-01/first/{name}": data for name, data in sent.items()}
     assert visible() == (whole if step in ("pull.landed", "pull.noted") else {})
-    again = command("pull", "health_visit", "2024-01")
-    assert again.returncode == 0, again.stderr
+    assert {one.outcome for one in pull.pull("health_visit", JANUARY)} <= {"pulled", "unchanged"}
     assert (visible(), hidden()) == (whole, [])
-    assert stage_all() == ["staged"]
     assert pull.pull("health_visit") == []
 
 

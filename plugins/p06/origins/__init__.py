@@ -7,6 +7,7 @@ delivery is made.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -96,12 +97,11 @@ class MadeFile:
 
 
 class Maker(Protocol):
-    """An origin of records: writes one data file for a period into a hidden folder, and says what it wrote.
+    """An origin of records: writes one data file for a period into a hidden folder, and says what it wrote."""
 
-    ``keeps`` is the name of that folder when what is in it helps the next try, None when each try begins anew.
-    """
-
-    keeps: str | None
+    @property
+    def keeps(self) -> str | None:
+        """The name of that folder when what is in it helps the next try; None when each try begins anew."""
 
     def make(self, period: Period, folder: Path) -> MadeFile:
         """Raises P06Error P06-PULL-…; what was written stays where it is."""
@@ -165,3 +165,12 @@ def told_safely(code: str, **where: Any) -> Iterator[None]:
     except Exception as error:
         kind = f"{type(error).__module__}.{type(error).__name__}"
         raise P06Error(code, **where, kind=kind) from None
+
+
+@contextmanager
+def written(where: Mapping[str, str]) -> Iterator[None]:
+    """What our own disk may raise inside leaves as P06-PULL-014."""
+    try:
+        yield
+    except OSError as error:
+        raise P06Error("P06-PULL-014", **where, kind=errno.errorcode.get(error.errno or 0)) from None

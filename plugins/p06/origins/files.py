@@ -185,7 +185,7 @@ class Store:
         code, have = hashlib.sha256(), 0
         if target.exists() and sha256 is None:
             target.unlink()  # the manifest does not name it, so nothing can tell whether its beginning is right
-        with _written(self.where), open(target, "ab+", buffering=0) as file:  # noqa: PTH123
+        with origins.written(self.where), open(target, "ab+", buffering=0) as file:  # noqa: PTH123
             if os.fstat(file.fileno()).st_size > size:
                 file.truncate(0)
             file.seek(0)
@@ -354,15 +354,6 @@ def _told(where: dict[str, Any]) -> Iterator[None]:
             if error.errno == errno.ELOOP:  # a link came into the place of a file
                 raise P06Error("P06-PULL-012", **where) from None
             raise
-
-
-@contextmanager
-def _written(where: dict[str, Any]) -> Iterator[None]:
-    """What our own disk may raise."""
-    try:
-        yield
-    except OSError as error:
-        raise P06Error("P06-PULL-014", **where, kind=errno.errorcode.get(error.errno or 0)) from None
 
 
 def _write(descriptor: int, block: bytes) -> None:
