@@ -117,7 +117,7 @@ class Place:
 @contextmanager
 def a_folder(tmp: Path) -> Iterator[Place]:
     folder = tmp / "outbox"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     server = {"server": "outbox", "type": "local", "path": str(folder), "format": "csv"}
     yield Place("local", server, f"file://{folder}", {"password": SECRET}, folder)
 
@@ -134,7 +134,7 @@ def sshd() -> str:
 def an_sftp_account(tmp: Path) -> Iterator[Place]:
     tool, keys = sshd(), tmp / "ssh"
     folder = tmp / "outbox"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     keys.mkdir(mode=0o700)
     for name in ("host", "user", "stranger"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(keys / name)], check=True)
