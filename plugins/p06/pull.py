@@ -109,9 +109,17 @@ def bring(source: str | None = None, period: str | None = None) -> list[PullResu
     return found
 
 
-def declares(source: str) -> bool:
-    """Whether a source has an origin to pull from. Raises UsageError P06-CONTRACT-002, P06-PULL-001."""
-    return bool(origins.declared(contracts.load(source)))
+def pull_new(source: str, period: Period, report: Report | None = None) -> list[str]:
+    """Pull one source and period; returns the deliveries brought.
+
+    Raises the first failure, so that another try can mend it, and a refusal when nothing came beside it.
+    """
+    results = pull(source, period, report)
+    brought = [str(one.delivery) for one in results if one.outcome == PULLED]
+    for one in results:
+        if one.error is not None and (one.outcome in (FAILED, BUSY) or (one.outcome == REFUSED and not brought)):
+            raise one.error
+    return brought
 
 
 def exit_code(results: Iterable[PullResult]) -> int:

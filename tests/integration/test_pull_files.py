@@ -53,7 +53,7 @@ def _declared(found: Place, tmp_path: Path) -> Iterator[Place]:
     mirror = origin.connection("p06_landing", found.secrets)
     yield found
     for path in (kept, mirror):
-        path.unlink()
+        path.unlink(missing_ok=True)
     shutil.rmtree(settings().home / "pulls", ignore_errors=True)
     shutil.rmtree(settings().home / "landing", ignore_errors=True)
     os.environ.pop("P06_CONTRACTS") if before is None else os.environ.update(P06_CONTRACTS=before)

@@ -107,12 +107,22 @@ class Maker(Protocol):
         """Raises P06Error P06-PULL-…; what was written stays where it is."""
 
 
+def wanted(contract: Contract) -> bool:
+    """Whether a contract names any origin, well declared or not: a DAG must be readable to say what is wrong."""
+    return any(_properties(item).get("pull", False) is not False for item in contract.servers)
+
+
+def _properties(server: Mapping[str, Any]) -> dict[str, Any]:
+    stated = server.get("customProperties")
+    items = stated if isinstance(stated, list) else []
+    return {str(one.get("property")): one.get("value") for one in items if isinstance(one, dict)}
+
+
 def declared(contract: Contract) -> tuple[Server, ...]:
     """The origins of a contract, in its order. Raises UsageError P06-PULL-001 naming the setting at fault."""
     found: list[Server] = []
     for item in contract.servers:
-        stated = item.get("customProperties") or []
-        properties = {str(one.get("property")): one.get("value") for one in stated if isinstance(one, dict)}
+        properties = _properties(item)
         if properties.get("pull", False) is False:
             continue
         server = Server(contract.source, str(item.get("server")), str(item.get("type")), item, properties)
