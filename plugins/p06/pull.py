@@ -340,10 +340,10 @@ def _sync(folder: Path) -> None:
 
 def _free_name(place: Path, name: str, made: Path) -> str:
     """The delivery's own name; with a mark of its content behind it when another content lies there under it."""
-    content = _content(made)
-    if not (place / name).exists() or _content(place / name) == content:
+    if not (place / name).exists():
         return name
-    return f"{name}~{content[:8]}"
+    content = _content(made)
+    return name if _content(place / name) == content else f"{name}~{content[:8]}"
 
 
 def _content(folder: Path) -> str:

@@ -44,12 +44,19 @@ def of(tmp_path: Path, *servers: dict[str, Any]) -> Contract:
 
 
 def test_every_origin_the_runbook_shows_is_valid_odcs_and_understood(tmp_path: Path) -> None:
-    assert {server["type"] for server in SHOWN} == {"local", "s3", "sftp", "postgresql", "api"}
-    path = with_servers(tmp_path, SHOWN)
-    contract.validate(path)
+    assert [server["type"] for server in SHOWN] == ["local", "s3", "sftp", "postgresql", "api"]
     schema = json.loads(resources.files("open_data_contract_standard").joinpath("schema.json").read_text("utf-8"))
-    jsonschema.Draft201909Validator(schema).validate(yaml.safe_load(path.read_text("utf-8")))
-    assert [one.name for one in origins.declared(contract.parse(path))] == [server["server"] for server in SHOWN]
+    for servers in (SHOWN[:4], SHOWN[4:]):
+        path = with_servers(tmp_path, servers)
+        contract.validate(path)
+        jsonschema.Draft201909Validator(schema).validate(yaml.safe_load(path.read_text("utf-8")))
+        assert [one.name for one in origins.declared(contract.parse(path))] == [one["server"] for one in servers]
+
+
+def test_a_source_is_made_of_records_in_one_place_only(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as wrong:
+        origins.declared(of(tmp_path, *SHOWN))
+    assert (wrong.value.code, wrong.value.where["server"]) == ("P06-PULL-001", "portal")
 
 
 def test_the_shipped_contracts_are_pushed() -> None:

@@ -132,6 +132,8 @@ def declared(contract: Contract) -> tuple[Server, ...]:
             server.wrong("pull")
         if server.type not in (*FILES, *DATABASES, *HTTP):
             server.wrong("type")
+        if server.type not in FILES and any(one.type not in FILES for one in found):
+            server.wrong("pull")  # each would take the other's delivery for an old state of its own
         found.append(server)
     return tuple(found)
 
