@@ -138,6 +138,7 @@ def an_sftp_account(tmp: Path) -> Iterator[Place]:
     keys.mkdir(mode=0o700)
     for name in ("host", "user", "stranger"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(keys / name)], check=True)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", str(keys / "other-kind")], check=True)
     (keys / "authorized").write_text((keys / "user.pub").read_text())
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # sshd run by root insists on it

@@ -190,6 +190,35 @@ def test_a_delivery_changed_in_its_place_lands_beside_the_old_one(place: Place, 
     assert pull.pull("health_visit") == []
 
 
+def test_a_delivery_changed_while_it_is_copied_is_left_until_the_next_pull(
+    place: Place, ministry: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = place.send(ministry, files=[content(visits(5)), content(visits(5, 6))])
+
+    def meddle(step: str) -> None:
+        if step == "pull.copying":
+            place.put("health_visit/2024-01/first/part-0001.csv", sent["part-0001.csv"] + b"more")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fault, "point", meddle)
+        assert outcomes(pull.pull("health_visit")) == [("unfinished", "P06-PULL-012")]
+    assert visible() == {}
+    place.put("health_visit/2024-01/first/part-0001.csv", sent["part-0001.csv"])
+    assert outcomes(pull.pull("health_visit")) == [("pulled", None)]
+    assert hidden() == []
+
+
+def test_two_pulls_of_one_month_do_not_meet(outbox: Place, ministry: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    outbox.send(ministry, files=[content(visits(5))])
+    outbox.send(ministry, files=[content(visits(5))], period="2024-02")
+    monkeypatch.setattr(pull, "PATIENCE", 0.2)
+    with pull._held("health_visit", "2024-01"):
+        found = pull.pull("health_visit")
+    assert outcomes(found) == [("busy", "P06-PULL-013"), ("pulled", None)]
+    assert pull.exit_code(found) == 6
+    assert outcomes(pull.pull("health_visit")) == [("pulled", None)]
+
+
 def test_a_false_checksum_is_brought_as_it_is_and_refused_by_the_load(place: Place, ministry: Sender) -> None:
     def lie(manifest: dict[str, Any]) -> None:
         manifest["files"][0]["sha256"] = "0" * 64
@@ -263,6 +292,9 @@ def test_a_host_that_is_not_the_one_known_is_refused(mailbox: Place, ministry: S
     assert outcomes(pull.pull("health_visit")) == [("failed", "P06-PULL-007")]
     other = {**unknown, "host_key": (tmp_path / "ssh" / "stranger.pub").read_text()}
     origin.connection("p06_health_visit_mailbox", other)
+    assert outcomes(pull.pull("health_visit")) == [("failed", "P06-PULL-007")]
+    of_another_kind = {**unknown, "host_key": (tmp_path / "ssh" / "other-kind.pub").read_text()}
+    origin.connection("p06_health_visit_mailbox", of_another_kind)
     assert outcomes(pull.pull("health_visit")) == [("failed", "P06-PULL-007")]
     origin.connection("p06_health_visit_mailbox", unknown)
     origin.declare(tmp_path, mailbox.server, hostKey=mailbox.secrets["host_key"])
