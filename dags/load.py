@@ -1,9 +1,9 @@
-"""One DAG per contract: what a sender delivered for a month is verified, staged, gated and accepted."""
+"""One DAG per contract: what a sender delivered for a month, or lets us pull, is verified, staged, gated and accepted."""
 
 from airflow.sdk import dag
 
 from p06 import contract
-from p06.airflow.load import accept, gate, stage
+from p06.airflow.load import accept, gate, pull, stage
 from p06.airflow.schedule import monthly, retried
 
 
@@ -22,7 +22,7 @@ def load_of(source: contract.Contract) -> None:
         max_active_runs=4,
     )
     def load() -> None:
-        staged = stage(source.source)
+        staged = stage(source.source, pull(source))
         passed = gate(staged)
         accept(source)(passed)
 

@@ -191,6 +191,36 @@ def synth(
     print(f"landing {out / 'landing'}\ntruth   {out / 'truth'}")
 
 
+@app.command(epilog="Example: p06 pull health_visit 2024-02")
+def pull(
+    source: Annotated[str | None, typer.Argument(help="A source; all with an origin by default.")] = None,
+    period: Annotated[str | None, typer.Argument(help="A month, YYYY-MM; what is new by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Bring what is new at the origins the contracts declare into landing."""
+    from p06 import pull as pulling
+    from p06.period import Period
+
+    results = pulling.pull(source, Period.parse(period) if period else None, _reporter())
+    if as_json:
+        _print_json([result.as_dict() for result in results])
+    elif not results:
+        print("nothing is new at any origin", file=sys.stderr)
+    else:
+        _table(
+            "Pulled",
+            ("source", "period", "server", "delivery", "outcome", "revision", "files", "bytes", "rows"),
+            [
+                (r.source, r.period, r.server, r.delivery, r.outcome, r.revision, r.files, r.bytes, r.rows)
+                for r in results
+            ],
+        )
+    for result in results:
+        if result.error is not None:
+            _tell(result.error)
+    _exit(pulling.exit_code(results))
+
+
 @app.command(epilog="Example: p06 load health_visit 2024-02")
 def load(
     source: Annotated[str | None, typer.Argument(help="A source; all by default.")] = None,

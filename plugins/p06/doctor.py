@@ -73,10 +73,24 @@ def _files() -> Iterator[Finding]:
         yield _finding("token key", private, oct(key.stat().st_mode & 0o777), f"chmod 600 {key}")
     else:
         yield Finding("token key", "good", "will be made at the first load")
+    yield from _origins()
     if "://" not in settings().landing:
         landing = Path(settings().landing)
         found_text = str(landing) if landing.exists() else f"{landing} (will be made)"
         yield _finding("landing", not landing.exists() or os.access(landing, os.R_OK), found_text, "grant read access")
+
+
+def _origins() -> Iterator[Finding]:
+    """Whether every origin is declared well and its connection's file can be used; nobody is asked."""
+    from p06 import contract, origins
+
+    try:
+        servers = [server for one in contract.load_all().values() for server in origins.declared(one)]
+        for server in servers:
+            _ = server.credentials
+        yield Finding("origins", "good", f"{len(servers)} origins to pull from")
+    except P06Error as error:
+        yield Finding("origins", "bad", str(error), error.next_step())
 
 
 def _database() -> Iterator[Finding]:

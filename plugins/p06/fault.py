@@ -7,6 +7,15 @@ import signal
 
 VARIABLE = "P06_FAIL_AT"
 
+PULL = (
+    "pull.started",  # the hidden folder is there, the period is held
+    "pull.copying",  # the first bytes of a file or rows of a query are written
+    "pull.page",  # a page of an API is kept
+    "pull.copied",  # every data file is complete, the manifest is not written
+    "pull.sealed",  # the manifest is written, the folder is still hidden
+    "pull.landed",  # the delivery can be seen, the pull has not noted it
+    "pull.noted",  # the pull will not ask for it again
+)
 LOAD = (
     "load.started",  # the attempt stands in the ledger
     "load.copy_started",  # the first rows are on their way
@@ -37,7 +46,7 @@ RELEASE = (
     "rollback.checked",  # the release to go back to is known
     "rollback.written",  # pointers are moved, not committed
 )
-STEPS = LOAD + REPLAY + RELEASE
+STEPS = PULL + LOAD + REPLAY + RELEASE
 
 
 def point(step: str) -> None:

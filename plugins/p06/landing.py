@@ -97,11 +97,22 @@ def deliveries(source: str | None = None, period: str | None = None) -> list[Del
 
 
 def root() -> Path:
-    """The landing folder. Raises P06Error P06-LOAD-040 when the settings name something other than a folder."""
-    stated = settings().landing.removeprefix("file://")
-    if "://" in stated:
+    """The landing folder, of this machine. Raises P06Error P06-LOAD-040 when the settings name something else.
+
+    When the settings name a URL, what lies there is first brought into ``landing`` below the home (``p06.pull``).
+    """
+    if url() is not None:
+        return settings().home / "landing"
+    found = Path(settings().landing)
+    if found.exists() and not found.is_dir():
         raise P06Error("P06-LOAD-040")
-    return Path(stated)
+    return found
+
+
+def url() -> str | None:
+    """The store senders write into, when it is not a folder of this machine."""
+    stated = settings().landing
+    return stated if "://" in stated else None
 
 
 def _folders(parent: Path) -> Iterator[Path]:

@@ -187,6 +187,17 @@ def extract(connection: Connection, extract_id: str) -> Extract | None:
     return next(_extracts(connection, "extract_id = %s", extract_id), None)
 
 
+def stated(connection: Connection, source: str, period: date) -> list[tuple[int, dict[str, Any]]]:
+    """(revision, manifest) of every extract of a source and period; the accepted one also under its floor."""
+    rows = connection.execute(
+        "select revision, manifest from control.extract where source = %s and period = %s"
+        " union all select a.revision_floor, e.manifest from control.accepted as a"
+        " inner join control.extract as e on e.extract_id = a.extract_id where a.source = %s and a.period = %s",
+        (source, period, source, period),
+    ).fetchall()
+    return [(revision, manifest) for revision, manifest in rows]
+
+
 def undecided(connection: Connection, source: str | None, period: date | None) -> list[Extract]:
     """Extracts that are staged or blocked, lowest revision first."""
     return list(

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 
 from p06 import contract as contracts
-from p06 import database, fault, landing, ledger, quarantine, staging, token
+from p06 import database, fault, landing, ledger, pull, quarantine, staging, token
 from p06 import manifest as manifests
 from p06.contract import Contract
 from p06.errors import Busy, GateBlocked, P06Error, Refused, UsageError
@@ -71,7 +71,15 @@ class LoadResult:
 
 
 def pending(source: str | None = None, period: Period | None = None) -> list[Delivery]:
-    """Deliveries not settled yet, lowest revision of each source and period first; without those still being written."""
+    """Deliveries not settled yet, lowest revision of each source and period first; without those still being written.
+
+    Those of a landing that is a URL are brought here first. Raises P06Error P06-PULL-002 .. 016 when it is away.
+    """
+    pull.bring(source, str(period) if period else None)
+    return _pending(source, period)
+
+
+def _pending(source: str | None, period: Period | None) -> list[Delivery]:
     with database.connect("loader", autocommit=True) as connection:
         return [delivery for delivery in _open(connection, source, period) if not _unwritten(delivery)]
 
@@ -154,7 +162,8 @@ def load(source: str | None = None, period: Period | None = None, report: Report
     The failure of one delivery never stops the others.
     """
     say = report or (lambda _: None)
-    results = []
+    brought = pull.bring(source, str(period) if period else None)
+    results = [_unbrought(one) for one in brought if one.error is not None]
     with database.connect("loader", autocommit=True) as connection:
         staging.sync(connection)
         open_ = list(_open(connection, source, period))
@@ -192,8 +201,9 @@ def stage_pending(source: str, period: Period) -> list[str]:
 
     When nothing can go on, the first refusal or failure is raised.
     """
-    failure: P06Error | None = None
-    for delivery in pending(source, period):
+    brought = pull.bring(source, str(period))
+    failure = next((one.error for one in brought if one.outcome in (pull.FAILED, pull.REFUSED)), None)
+    for delivery in _pending(source, period):
         try:
             stage(delivery)
         except Exception as error:
@@ -519,6 +529,11 @@ def _failed(delivery: Delivery, error: Exception, **figures: Any) -> LoadResult:
     return _result(
         delivery, FAILED, error=P06Error("P06-LOAD-043", delivery=manifests.shown(delivery), kind=kind), **figures
     )
+
+
+def _unbrought(one: pull.PullResult) -> LoadResult:
+    """A delivery that lies in the store of ``P06_LANDING`` and could not be brought here."""
+    return LoadResult(one.source, one.period or "…", one.delivery or "…", one.outcome, error=one.error)
 
 
 def _result(delivery: Delivery, outcome: str, **figures: Any) -> LoadResult:

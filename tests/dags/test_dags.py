@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -49,9 +50,13 @@ print(json.dumps({"plugins": plugins, "errors": bag.import_errors, "seconds": se
 @pytest.fixture(scope="module")
 def read(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The DAG folder as Airflow reads it."""
-    home = tmp_path_factory.mktemp("airflow")
+    return read_with(tmp_path_factory.mktemp("airflow"))
+
+
+def read_with(home: Path, **more: str) -> dict[str, Any]:
     env = {**os.environ, "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "P06_HOME": str(home)}
     env["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(ROOT / "plugins")
+    env |= more
     done = subprocess.run(
         [sys.executable, "-c", _READ, str(ROOT / "dags"), str(ROOT / "plugins")],
         env=env,
@@ -99,6 +104,59 @@ def test_a_load_stages_gates_and_accepts_and_only_acceptance_is_an_event(read: d
     }
     outlets = {name: task["outlets"] for name, task in tasks.items()}
     assert outlets == {"stage": [], "gate": [], "accept": [f"p06://{source}"]}
+
+
+def test_a_contract_with_an_origin_is_pulled_before_it_is_staged(tmp_path: Path) -> None:
+    folder = tmp_path / "contracts"
+    shutil.copytree(ROOT / "contracts", folder)
+    for source, pulled in (("health_visit", "true"), ("land_parcel", "perhaps")):  # the second is declared wrongly
+        path = folder / f"{source}.odcs.yaml"
+        text = path.read_text(encoding="utf-8")
+        own = f"servers:\n  - {{server: box, type: local, path: /box, format: csv, customProperties: [{{property: pull, value: {pulled}}}]}}\n"
+        path.write_text(text.replace("servers:\n", own, 1), encoding="utf-8")
+    read = read_with(tmp_path, P06_CONTRACTS=str(folder))
+    assert read["errors"] == {}
+    for source in ("health_visit", "land_parcel"):
+        tasks = read["dags"][f"load__{source}"]["tasks"]
+        assert {name: task["downstream"] for name, task in tasks.items()} == {
+            "pull": ["stage"],
+            "stage": ["gate"],
+            "gate": ["accept"],
+            "accept": [],
+        }
+    assert "pull" not in read["dags"]["load__bank_kyc"]["tasks"]
+
+
+_FIND = """
+import json
+from p06.airflow import connections
+found = connections.find("p06_health_visit_box")
+print(json.dumps([repr(found), dict(found.values), connections.find("p06_nobody")]))
+"""
+
+
+def test_an_airflow_connection_keeps_the_credentials_of_an_origin(tmp_path: Path) -> None:
+    held = {
+        "conn_type": "generic",
+        "login": "reader",
+        "password": "sesame",
+        "port": 5433,
+        "extra": {"host_key": "ssh-ed25519 AAAA", "password": "outranked", "number": 1},
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", _FIND],
+        env={**os.environ, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW_CONN_P06_HEALTH_VISIT_BOX": json.dumps(held)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    shown, values, nobody = json.loads(done.stdout.splitlines()[-1])
+    assert shown == "Credentials(name='p06_health_visit_box')"
+    assert (values["user"], values["client_id"], values["port"]) == ("reader", "reader", "5433")
+    assert (values["password"], values["secret"], values["host_key"]) == ("outranked", "sesame", "ssh-ed25519 AAAA")
+    assert "number" not in values
+    assert nobody is None
 
 
 def test_the_release_wakes_on_any_source_and_on_the_sweep_one_at_a_time(read: dict[str, Any]) -> None:

@@ -6,13 +6,30 @@ from typing import Any
 
 from airflow.sdk import task
 
+from p06 import origins
 from p06.airflow import run, schedule
 from p06.contract import Contract
 
 
+def pull(contract: Contract) -> Any:
+    """The task that brings what is new at the contract's origins into landing; none when senders push."""
+
+    @task(task_id="pull")
+    def pulling() -> list[str]:
+        with run.told_safely():
+            from p06 import pull as use_case
+
+            return use_case.pull_new(contract.source, run.period(), run.log.info)
+
+    return pulling() if origins.wanted(contract) else []
+
+
 @task
-def stage(source: str) -> list[str]:
-    """Verify what is pending for the run's period and stream it into staging and quarantine."""
+def stage(source: str, pulled: list[str]) -> list[str]:
+    """Verify what is pending for the run's period and stream it into staging and quarantine.
+
+    What was ``pulled`` is pending in landing like everything else; being handed it, this task waits for the pull.
+    """
     with run.told_safely():
         from p06 import load as loading
 

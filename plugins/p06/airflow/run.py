@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
+from p06 import credentials
+from p06.airflow import connections
 from p06.build import BuildFailed, BuildInterrupted
 from p06.errors import GateBlocked, NotReady, P06Error, Refused, UsageError
 from p06.period import Period
@@ -42,10 +44,12 @@ def nothing_to_do(why: str) -> AirflowSkipException:
 def told_safely() -> Iterator[None]:
     """Errors leave a task as code and place only: never a value from the data, never a statement.
 
-    What another try cannot mend (a gate that blocked, a refused delivery, a model that fails) fails the task at once.
+    Credentials asked for inside are looked for among Airflow's connections first. What another try cannot mend (a gate
+    that blocked, a refused delivery, a model that fails) fails the task at once.
     """
     try:
-        yield
+        with credentials.kept_by(connections.find):
+            yield
     except AirflowException:
         raise
     except P06Error as error:
