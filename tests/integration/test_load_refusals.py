@@ -53,7 +53,6 @@ MANIFESTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "admin_code_version": (lambda m: m.update(admin_code_version="2025-02-30"), "P06-LOAD-004"),
     "no_format": (lambda m: m.pop("format"), "P06-LOAD-004"),
     "kind_unknown": (lambda m: m["format"].update(kind="pdf"), "P06-LOAD-004"),
-    "kind_later": (lambda m: m["format"].update(kind="xlsx"), "P06-LOAD-021"),
     "compression_later": (lambda m: m["format"].update(compression="zstd"), "P06-LOAD-022"),
     "encoding_later": (lambda m: m["format"].update(encoding="tcvn3"), "P06-LOAD-023"),
     "delimiter": (lambda m: m["format"].update(delimiter="1"), "P06-LOAD-024"),

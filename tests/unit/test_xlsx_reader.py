@@ -112,8 +112,9 @@ def refused(tmp_path: Path, content: bytes, **more: Any) -> list[str]:
     told = codes(reader.header())
     with pytest.raises(Refused) as error:
         seen(reader)
-    assert codes(list(error.value.mismatches) or [error.value]) == told
-    return told
+    found = codes(list(error.value.mismatches) or [error.value])
+    assert told in ([], found)  # the header is compared without a look at what stands behind it
+    return found
 
 
 CELLS: list[tuple[str, Cell, str, set[str]]] = [
