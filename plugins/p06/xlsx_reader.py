@@ -286,7 +286,7 @@ def _reason(column: Column, kind: type) -> str | None:
     if column.kind not in _TEXT_KINDS:
         return NUMERIC_CELL if kind is bool else None
     could_be_digits = column.kind == "id12" or (column.kind == "code" and _may_be_digits(column))
-    return LOST_LEADING_ZERO if could_be_digits and kind is float else NUMERIC_CELL
+    return LOST_LEADING_ZERO if could_be_digits and kind in (float, int) else NUMERIC_CELL
 
 
 def _may_be_digits(column: Column) -> bool:
