@@ -6,11 +6,13 @@ stand twice, and how large the grid is that the sheet claims.
 
 from __future__ import annotations
 
+import io
 import posixpath
 import re
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import IO, Any
@@ -28,12 +30,15 @@ ROW_LIMIT, COLUMN_LIMIT = 1_048_576, 16_384  # Excel's own
 
 _CHUNK = 1 << 20
 _WORKBOOK, _RELATIONS = "xl/workbook.xml", "xl/_rels/workbook.xml.rels"
-# A plain cell as every common program writes it: empty, or with one value; no formula, no error.
+# A plain cell as every common program writes it: no error, and first in it a value, no formula.
 _CELL = re.compile(
     rb'<c r="([A-Z]{1,3}[0-9]{1,7})"(?: s="[0-9]+")?(?: t="(?:s|n|b|d|str|inlineStr)")?(?: s="[0-9]+")?'
-    rb'(?:/>|>(?:<v>[^<]*</v>|<is><t(?: xml:space="preserve")?>[^<]*</t></is>)?</c>)'
+    rb"(?:/>|><v>|><is>|></c>)"
 )
-_ANY_CELL = re.compile(rb"<c[^a-zA-Z]|:c[ >/\t\r\n]")
+_ANY_CELL = re.compile(rb"<c[^a-zA-Z]")
+_PREFIXED_CELL = re.compile(rb":c[ >/\t\r\n]")
+_FIRST_ROW = re.compile(rb"</([A-Za-z0-9_.-]+:|)row\s*>")
+_HEAD_LIMIT = 16 << 20  # bytes within which the first row ends, else the sheet is read whole
 _LETTERS = bytes(range(ord("A"), ord("Z") + 1))
 _ERROR = re.compile(r"#[A-Z0-9/_]{1,16}[!?]?")
 
@@ -60,25 +65,53 @@ def look(content: IO[bytes], sheet: str | None) -> tuple[str, Grid]:
 
     Raises Damaged, TooLarge, or LookupError when no sheet has that name.
     """
+    with _archive(content) as (archive, members):
+        part, title = _sheet(archive, members, sheet)
+        for name, info in members.items():
+            if name != part:
+                for _ in _chunks(archive, info):
+                    pass
+        return title, _grid(archive, members[part])
+
+
+def head(content: IO[bytes], sheet: str | None) -> tuple[str, IO[bytes]]:
+    """The name of the sheet asked for, and a workbook of its own that holds that sheet up to its first row.
+
+    So a header can be compared without reading the rows. Raises Damaged, TooLarge or LookupError like ``look``.
+    """
+    with _archive(content) as (archive, members):
+        part, title = _sheet(archive, members, sheet)
+        beginning = b""
+        for chunk in _chunks(archive, members[part]):
+            beginning += chunk
+            row = _FIRST_ROW.search(beginning)
+            if row or len(beginning) > _HEAD_LIMIT:
+                break
+        else:
+            row = None
+        small = io.BytesIO()
+        with zipfile.ZipFile(small, "w", zipfile.ZIP_STORED) as made:
+            for name, info in members.items():
+                if name == part and row:
+                    prefix = row[1]
+                    end = b"</" + prefix + b"sheetData></" + prefix + b"worksheet>"
+                    made.writestr(info.filename, beginning[: row.end()] + end)
+                elif name == part or not name.startswith(("xl/worksheets/", "xl/media/")):
+                    made.writestr(info.filename, b"".join(_chunks(archive, info)))
+        small.seek(0)
+        return title, small
+
+
+@contextmanager
+def _archive(content: IO[bytes]) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
+    """The archive and its parts; whatever is wrong with it is Damaged."""
     try:
         with zipfile.ZipFile(content) as archive:
-            members = _members(content, archive)
-            part, title = _sheet(archive, members, sheet)
-            for name, info in members.items():
-                if name != part:
-                    for _ in _chunks(archive, info):
-                        pass
-            return title, _grid(archive, members[part])
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        NotImplementedError,
-        expat.ExpatError,
-        UnicodeError,
-        OSError,
-    ) as error:
-        if isinstance(error, OSError) and error.errno is not None:
+            yield archive, _members(content, archive)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, expat.ExpatError, UnicodeError) as error:
+        raise Damaged from error
+    except OSError as error:
+        if error.errno is not None:
             raise
         raise Damaged from error
     except RuntimeError as error:  # zipfile's word for a password
@@ -197,7 +230,7 @@ def _quick(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Grid | None:
         cut = max(data.rfind(b"<c "), 0) if chunk else len(data)  # a cell is looked at in one piece
         data, held = data[:cut], data[cut:]
         references = _CELL.findall(data)
-        if len(_ANY_CELL.findall(data)) != len(references) or len(held) > 4 * _CHUNK:
+        if len(_ANY_CELL.findall(data)) != len(references) or _PREFIXED_CELL.search(data) or len(held) > 4 * _CHUNK:
             return None
         if not references:
             continue

@@ -88,7 +88,7 @@ class XlsxReader:
     def header(self) -> list[P06Error]:
         """Compare the first row of the sheet with the contract."""
         try:
-            with self._opened(self._reading.again()) as sheet:
+            with self._opened(self._reading.again(), only_head=True) as sheet:
                 return compare(self.contract, _names(next(sheet.rows(), [])), self._reading.file.number)
         except Refused as error:
             return list(error.mismatches) or [P06Error(error.code, **error.where)]
@@ -118,26 +118,32 @@ class XlsxReader:
             raise P06Error("P06-LOAD-015", file=self._reading.file.number, at="changed while it was read") from None
 
     @contextmanager
-    def _opened(self, reading: Reading) -> Iterator[_Sheet]:
-        file = reading.file.number
+    def _opened(self, reading: Reading, only_head: bool = False) -> Iterator[_Sheet]:
         try:
             with reading.spooled() as content:
                 if found := reading.mismatches():
                     raise Refused("P06-LOAD-001", found)
-                try:
-                    title, grid = workbook.look(content, self.manifest.format.sheet)
-                except workbook.TooLarge:
-                    raise Refused("P06-LOAD-020", file=file) from None
-                except LookupError:
-                    raise Refused("P06-LOAD-048", file=file) from None
-                except workbook.Damaged:
-                    raise Refused("P06-LOAD-047", file=file) from None
-                content.seek(0)
-                yield _Sheet(_cells(content, title, file), grid)
+                yield self._sheet(content, only_head)
         except Refused:
             raise
         except P06Error as error:
             raise Refused("P06-LOAD-001", [error]) from None
+
+    def _sheet(self, content: Any, only_head: bool) -> _Sheet:
+        file, wanted = self._reading.file.number, self.manifest.format.sheet
+        try:
+            if only_head:
+                title, small = workbook.head(content, wanted)
+                return _Sheet(_cells(small, title, file), workbook.Grid())
+            title, grid = workbook.look(content, wanted)
+        except workbook.TooLarge:
+            raise Refused("P06-LOAD-020", file=file) from None
+        except LookupError:
+            raise Refused("P06-LOAD-048", file=file) from None
+        except workbook.Damaged:
+            raise Refused("P06-LOAD-047", file=file) from None
+        content.seek(0)
+        return _Sheet(_cells(content, title, file), grid)
 
     def _block(self, names: list[str], first: int, group: list[Cells]) -> Block:
         """``first`` is the sheet's row of the first record."""
@@ -280,7 +286,7 @@ def _reason(column: Column, kind: type) -> str | None:
     if column.kind not in _TEXT_KINDS:
         return NUMERIC_CELL if kind is bool else None
     could_be_digits = column.kind == "id12" or (column.kind == "code" and _may_be_digits(column))
-    return LOST_LEADING_ZERO if could_be_digits and kind is float else NUMERIC_CELL
+    return LOST_LEADING_ZERO if could_be_digits and kind in (float, int) else NUMERIC_CELL
 
 
 def _may_be_digits(column: Column) -> bool:

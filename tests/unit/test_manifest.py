@@ -138,3 +138,25 @@ def test_a_manifest_may_leave_out_what_has_a_default(desk: Sender) -> None:
         "kind": "csv",
         "encoding": "utf-8",
     }
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "xlsx"])
+def test_every_kind_of_file_is_taken(desk: Sender, kind: str) -> None:
+    assert read(desk.send(["x"], rows=[1], format={"kind": kind})).format.kind == kind
+
+
+def test_the_sheet_of_a_workbook_is_part_of_its_content_when_it_is_named(desk: Sender) -> None:
+    first, second, third = (
+        read(desk.send(["x"], name=name, rows=[1], format={"kind": "xlsx", **form}))
+        for name, form in (("a", {}), ("b", {"sheet": "Dữ liệu"}), ("c", {"sheet": "Khác"}))
+    )
+    assert [one.format.sheet for one in (first, second, third)] == [None, "Dữ liệu", "Khác"]
+    assert len({one.content_hash for one in (first, second, third)}) == 3
+
+
+@pytest.mark.parametrize("form", [{"sheet": ""}, {"sheet": 1}, {"sheet": "x" * 32}, {"sheet": "x", "kind": "csv"}])
+def test_a_sheet_that_cannot_be_is_refused(desk: Sender, form: dict[str, Any]) -> None:
+    delivery = desk.send(["x"], rows=[1], format={"kind": "xlsx", **form})
+    with pytest.raises(Refused) as refused:
+        manifest.read(delivery)
+    assert [one.where for one in refused.value.mismatches if one.code == "P06-LOAD-004"] == [{"field": "format.sheet"}]

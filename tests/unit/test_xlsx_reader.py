@@ -112,8 +112,9 @@ def refused(tmp_path: Path, content: bytes, **more: Any) -> list[str]:
     told = codes(reader.header())
     with pytest.raises(Refused) as error:
         seen(reader)
-    assert codes(list(error.value.mismatches) or [error.value]) == told
-    return told
+    found = codes(list(error.value.mismatches) or [error.value])
+    assert told in ([], found)  # the header is compared without a look at what stands behind it
+    return found
 
 
 CELLS: list[tuple[str, Cell, str, set[str]]] = [
@@ -360,7 +361,7 @@ def test_a_file_replaced_in_between_is_not_read_again(tmp_path: Path) -> None:
     assert told.value.code == "P06-LOAD-015"
 
 
-GOOD = book(visit())
+GOOD = book(visit(old_id="123456789"))
 ENTITIES = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>'
 EXTERNAL = b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>'
 
@@ -410,6 +411,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "far cell": (changed(GOOD, lambda xml: xml.replace(b"</sheetData>", b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>')), "P06-LOAD-020"),
     "beyond Excel": (changed(GOOD, lambda xml: xml.replace(b"</sheetData>", b'<row r="1048577"><c r="A1048577"><v>1</v></c></row></sheetData>')), "P06-LOAD-047"),
     "cell twice": (changed(GOOD, lambda xml: xml.replace(b"</sheetData>", b'<row r="3"><c r="A3"><v>1</v></c><c r="A3"><v>2</v></c></row></sheetData>')), "P06-LOAD-047"),
+    "cell twice in the middle": (changed(GOOD, lambda xml: xml.replace(b'<c r="C2"', b'<c r="B2"><v>1</v></c><c r="C2"')), "P06-LOAD-047"),
     "row twice": (changed(GOOD, lambda xml: xml.replace(b"</sheetData>", b'<row r="2"><c r="A2"><v>1</v></c></row></sheetData>')), "P06-LOAD-047"),
     "cell of another row": (changed(GOOD, lambda xml: xml.replace(b"</sheetData>", b'<row r="3"><c r="A2"><v>1</v></c></row></sheetData>')), "P06-LOAD-047"),
     "unknown string": (changed(GOOD, lambda xml: xml.replace(b'<c r="A2" t="s"><v>', b'<c r="A2" t="s"><v>99')), "P06-LOAD-047"),
@@ -463,11 +465,11 @@ def test_every_row_of_any_cells_is_sound_or_told(tmp_path: Path, rows: list[list
 @settings(max_examples=150, deadline=10_000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     part=st.sampled_from(["", SHEET, "xl/workbook.xml", "xl/sharedStrings.xml", "xl/styles.xml", "xl/_rels/workbook.xml.rels"]),
-    places=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=3),
+    places=st.lists(st.tuples(st.integers(0, 9999), st.integers(0, 255)), min_size=1, max_size=3),
     cut=st.one_of(st.just(1.0), st.just(1.0), st.floats(0, 1)),
 )  # fmt: skip
 def test_damage_is_refused_with_a_code_or_leaves_rows(
-    tmp_path: Path, part: str, places: list[tuple[float, int]], cut: float
+    tmp_path: Path, part: str, places: list[tuple[int, int]], cut: float
 ) -> None:
     base = book(visit(total_amount=1.5, birth_date=date(1989, 5, 6)), visit(total_amount=formula("=1", 1)))
     sound = read(tmp_path, base).rows
@@ -475,7 +477,7 @@ def test_damage_is_refused_with_a_code_or_leaves_rows(
     def damage(content: bytes) -> bytes:
         body = bytearray(content)
         for place, byte in places:
-            body[int(place * len(body))] = byte
+            body[place * len(body) // 10_000] = byte
         return bytes(body[: int(cut * len(body))])
 
     content = changed(base, damage, part) if part else damage(base)
