@@ -251,9 +251,10 @@ def _judged(delivery: Delivery, limit: int, stated: bool = True) -> Verdict:
 
 def _poured(contract: Contract, manifest: Manifest, folder: Path, limit: int) -> tuple[Heading, Findings]:
     """Every row through the intake, the good ones nowhere. Raises Refused as the load does."""
+    from p06 import workers
     from p06.intake import Intake
 
-    with Intake(contract, manifest, folder) as intake:
+    with Intake(contract, manifest, folder, workers=workers.worth(manifest)) as intake:
         if headers := intake.check_headers():
             raise Refused("P06-LOAD-001", [*headers, *intake.verify()])
         for _ in intake.batches():

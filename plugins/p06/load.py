@@ -378,16 +378,20 @@ def restage(
 ) -> tuple[Counts, dict[str, int]]:
     """The rows of a delivery judged anew into a leaf of another name; in the caller's transaction.
 
+    ``contract`` is the whole one, with the columns of all periods.
+
     Raises what staging raises: Refused P06-LOAD-001, P06-LOAD-031; P06Error P06-LOAD-032.
     """
+    from p06 import workers
     from p06.intake import Intake
 
     sign = token.record_signer(contract.source) if staging.has_record_key(contract) else None
-    with Intake(contract, manifest, folder, sign) as intake:
+    shape = contract.at(manifest.period)
+    with Intake(shape, manifest, folder, sign, workers.worth(manifest)) as intake:
         if headers := intake.check_headers():
             raise Refused("P06-LOAD-001", headers)
         staging.create(connection, contract, leaf)
-        return _pour(connection, contract, manifest, intake, leaf)
+        return _pour(connection, shape, manifest, intake, leaf)
 
 
 def _pour(

@@ -289,12 +289,12 @@ def _texts(column: Column, values: Any) -> Any:
         values = pc.cast(values, pa.string())
     if not of.is_string(values.type):
         values = pc.cast(values, pa.string())
-    return pc.fill_null(values, "") if values.null_count else values
+    return pc.fill_null(values, texts.one("")) if values.null_count else values
 
 
 def _plain(written: Any, exponent: str) -> Any:
     """Numbers as Arrow writes them, in plain notation throughout."""
-    odd = pc.or_(pc.match_substring(written, exponent), pc.equal(written, "-0"))
+    odd = pc.or_(pc.match_substring(written, exponent), pc.equal(written, texts.one("-0")))
     if not pc.any(odd).as_py():
         return written
     return _array([text if text is None else texts.number(text) for text in written.to_pylist()])
@@ -307,9 +307,13 @@ def _array(values: list[str | None]) -> Any:
 def _integers(values: Any) -> Ints:
     """The numbers behind dates or times, 0 for null."""
     width = pa.int32() if values.type.bit_width == 32 else pa.int64()
-    plain = pc.fill_null(values.view(width), 0)
+    plain = pc.fill_null(values.view(width), _zero(width))
     kind = np.int32 if width == pa.int32() else np.int64
     return np.frombuffer(plain.buffers()[1], kind, len(plain), plain.offset * np.dtype(kind).itemsize).astype(np.int64)
+
+
+def _zero(kind: Any) -> Any:
+    return pa.Array.from_buffers(kind, 1, [None, pa.py_buffer(bytes(8))])[0]
 
 
 def _mask(mask: Any) -> Any:
@@ -335,7 +339,7 @@ def _timestamps(values: Any) -> Any:
     seconds, part = np.divmod(ticks, _UNITS[unit])
     beyond = (seconds < _FIRST_DAY * _DAY) | (seconds >= (_LAST_DAY + 1) * _DAY)
     whole = pc.cast(_times(np.where(beyond, 0, seconds)), pa.string())  # without zone: six times as fast
-    written = pc.binary_join_element_wise(pc.binary_replace_slice(whole, 10, 11, "T"), "Z", "")
+    written = pc.binary_join_element_wise(pc.binary_replace_slice(whole, 10, 11, "T"), texts.one("Z"), texts.one(""))
     if part.any() or beyond.any():
         lines = written.to_pylist()
         digits = 9 if unit == "ns" else 6
@@ -346,7 +350,7 @@ def _timestamps(values: Any) -> Any:
             decimals = str(int(part[row]) * (10**digits // _UNITS[unit])).rjust(digits, "0")
             lines[row] = f"{lines[row][:-1]}.{decimals.removesuffix('000') if unit == 'ns' else decimals}Z"
         written = texts.array(lines)
-    return pc.if_else(pc.is_valid(values), written, "") if values.null_count else written
+    return pc.if_else(pc.is_valid(values), written, texts.one("")) if values.null_count else written
 
 
 def _times(seconds: Ints) -> Any:
@@ -365,7 +369,7 @@ def _sizes(values: Any) -> Ints:
         lengths = pc.cast(pc.binary_length(values), pa.int64())
     else:
         return np.zeros(len(values), np.int64)
-    plain = pc.fill_null(lengths, 0)
+    plain = pc.fill_null(lengths, _zero(pa.int64()))
     return np.frombuffer(plain.buffers()[1], np.int64, len(plain), plain.offset * 8)
 
 

@@ -29,6 +29,11 @@ def array(values: Sequence[str]) -> Any:
     return pa.Array.from_buffers(pa.string(), count, [None, pa.py_buffer(offsets), pa.py_buffer(data)])
 
 
+def one(text: str) -> Any:
+    """A ``pa.StringScalar``; a Python value in its place makes pyarrow import pandas, a second and 40 MB."""
+    return array([text])[0]
+
+
 def number(literal: str) -> str:
     """The exact value of a number's literal in plain notation: ``80.50`` is 80.5, ``1e2`` is 100, ``-0.0`` is 0.
 
