@@ -126,7 +126,7 @@ def main() -> None:
             for name, (every, kind, compression, workers, share) in cases.items():
                 rows = arguments.rows // share
                 path = make(files, rows, every, kind, compression)
-                period = f"{2015 + month // 12}-{month % 12 + 1:02d}"
+                period = f"{2020 + month // 12}-{month % 12 + 1:02d}"
                 month += 1
                 folder = deliver(path, work / "landing", period, rows, kind, compression)
                 figures[name].append(_load(folder, period, workers))
