@@ -5,7 +5,7 @@ Nothing on the good path is done row by row in Python but the keyed hash of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -23,7 +23,7 @@ from p06.repeats import ENTRY
 
 KEY_BYTES = 16  # of a record key, and of the hash that finds rows of the same key
 
-Sign = Callable[[bytes], bytes]
+Sign = Callable[[Iterable[bytes]], bytes]  # KEY_BYTES of each message, one after the other
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Judge:
                 texts = [key if held else own for key, held, own in zip(texts, whole, contents, strict=True)]
         if self._sign is None:
             return whole, np.fromiter(map(hash, texts), np.int64, len(texts)), b""
-        keys = b"".join(map(self._sign, texts))
+        keys = self._sign(texts)
         return whole, np.frombuffer(keys, "<i8")[::2], keys
 
     def _rows(self, block: Block) -> list[bytes]:

@@ -62,33 +62,41 @@ def _make(path: Path) -> None:
         draft.unlink(missing_ok=True)
 
 
-def signer(prefix: bytes) -> Callable[[bytes], bytes]:
-    """A function giving the first 128 bits of HMAC-SHA256(key, prefix + message).
+def signer(prefix: bytes) -> Callable[[Iterable[bytes]], bytes]:
+    """A function giving the first 128 bits of HMAC-SHA256(key, prefix + message) of each message, one after the other.
 
-    The pads are hashed once and copied for each message: 0.6 s per million instead of 1.7 s with ``hmac.digest``.
+    The pads are hashed once and copied for each message: 0.9 s per million instead of 2.2 s with ``hmac.digest``.
     """
     padded = key().ljust(_BLOCK, b"\0")
     inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded) + prefix)
     outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
 
-    def sign(message: bytes, inner: Any = inner.copy, outer: Any = outer.copy) -> bytes:
-        first, second = inner(), outer()
-        first.update(message)
-        second.update(first.digest())
-        return second.digest()[:16]  # type: ignore[no-any-return]
+    def sign(messages: Iterable[bytes]) -> bytes:
+        signed: list[bytes] = []
+        begin, finish, add = inner.copy, outer.copy, signed.append
+        for message in messages:
+            first, second = begin(), finish()
+            first.update(message)
+            second.update(first.digest())
+            add(second.digest()[:TOKEN_BYTES])
+        return b"".join(signed)
 
     return sign
 
 
-def record_signer(source: str) -> Callable[[bytes], bytes]:
-    """Makes ``record_key`` from the business key of a row, its parts joined by U+001F."""
+def record_signer(source: str) -> Callable[[Iterable[bytes]], bytes]:
+    """Makes ``record_key`` from the business keys of rows, their parts joined by U+001F."""
     return signer(f"record|{source}|".encode())
 
 
 def citizen_tokens(numbers: Iterable[int]) -> list[tuple[int, UUID]]:
     """(citizen_id, citizen_token) for twelve-digit numbers."""
-    sign = signer(b"citizen|")
-    return [(number, UUID(bytes=sign(b"%012d" % number))) for number in numbers]
+    held = list(numbers)
+    signed = signer(b"citizen|")(b"%012d" % number for number in held)
+    return [
+        (number, UUID(bytes=signed[place : place + TOKEN_BYTES]))
+        for number, place in zip(held, range(0, len(signed), TOKEN_BYTES), strict=True)
+    ]
 
 
 def keyed_digest(purpose: str, parts: Iterable[str]) -> str:
