@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -34,16 +35,20 @@ def cut(case: Case) -> Iterator[None]:
         yield
 
 
-def examine(case: Case, promised: dict[str, oracle.Contract]) -> None:
+def examine(case: Case, promised: dict[str, oracle.Contract]) -> oracle.Extract | None:
     """One case against the naive reader. Raises AssertionError, or whatever the pipeline raised but a refusal."""
     contract, sign = promised[case.sent.source], signs(case.coarse)
     expected = pouring.expect(case.sent, contract, AREAS)
     with tempfile.TemporaryDirectory() as folder, cut(case), pouring.bounded(CASE_SECONDS):
         done = pouring.pour(pouring.put(Path(folder), case.sent, expected.rows), sign)
     pouring.compare(done, expected, contract, case.sent, sign)
+    return expected.extract
 
 
-def _examine_many(promised: dict[str, oracle.Contract], number: int, count: int) -> None:
+def _examine_many(promised: dict[str, oracle.Contract], number: int, count: int) -> Counter[str]:
+    """As many cases; what they held, by kind."""
+    held: Counter[str] = Counter()
+
     @seed(number)
     @settings(
         max_examples=count,
@@ -54,13 +59,23 @@ def _examine_many(promised: dict[str, oracle.Contract], number: int, count: int)
     )
     @given(cases(promised))
     def every(case: Case) -> None:
-        examine(case, promised)
+        extract = examine(case, promised)
+        if extract is None:
+            held["refused"] += 1
+            return
+        held.update({"staged": len(extract.staged), "duplicate": extract.duplicates})
+        for reasons in extract.quarantined.values():
+            held.update(reasons)
 
     every()
+    return held
 
 
 def test_no_record_is_lost_changed_or_doubled(promised: dict[str, oracle.Contract]) -> None:
-    _examine_many(promised, 0, 150)
+    held = _examine_many(promised, 0, 300)
+    kinds = {"refused", "staged", "duplicate", "key_conflict", "width", "quote_unclosed", "quote_stray", "nul_byte"}
+    assert kinds | {"encoding", "type_date", "unknown_code", "id_structure", "cross_field"} <= held.keys()
+    assert min(held[kind] for kind in kinds) > 4, "the sample is hollow"
 
 
 @pytest.mark.long

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -153,3 +154,18 @@ def test_a_period_is_written_in_plain_digits() -> None:
     assert str(Period.parse("2024-01")) == "2024-01"
     with pytest.raises(UsageError):
         Period.parse("２０２４-01")
+
+
+def test_sums_of_more_than_28_digits_are_exact() -> None:
+    visit = contract.load("health_visit")
+    wide = tuple(replace(c, precision=38) if c.kind == "numeric" else c for c in visit.columns)
+    judge = Rules(replace(visit, columns=wide), PERIOD, AREAS)
+    large = "9" * 35
+    sums = [(f"{large}.01", f"{large}.00", "0.01"), (f"{large}.02", f"{large}.00", "0.01")]
+    names = ("total_amount", "insurance_paid", "patient_paid")
+    columns = {name: pa.array([VISIT[name]] * len(sums), pa.string()) for name in VISIT}
+    columns |= {
+        name: pa.array(values, pa.string()) for name, values in zip(names, zip(*sums, strict=True), strict=True)
+    }
+    found = judge.judge(columns)
+    assert [(one.rows.tolist(), one.reason) for one in found] == [([1], rules.CROSS_FIELD)]
