@@ -10,7 +10,7 @@ import json
 import signal
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
@@ -88,8 +88,12 @@ def pour(delivery: Delivery, sign: Sign) -> Poured:
 
 def _pour(delivery: Delivery, sign: Sign) -> Poured:
     contract, manifest = manifests.read(delivery)
-    signs = sign if staging.has_record_key(contract) else None
     done = Poured()
+
+    def sign_all(texts: Iterable[bytes]) -> bytes:
+        return b"".join(map(sign, texts))
+
+    signs = sign_all if staging.has_record_key(contract) else None
 
     def once(place: Place, *others: Any) -> Place:
         assert not [other for other in others if place in other], "a record ended in two places"

@@ -11,7 +11,6 @@ import os
 import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 from p06.errors import P06Error

@@ -124,6 +124,8 @@ def _row(draw: st.DrawFn, contract: oracle.Contract, rows: list[list[str]], mark
             row[contract.at["citizen_id"]] = f"001089{len(rows):06}"
     for at in draw(st.lists(st.integers(0, len(row) - 1), max_size=draw(st.sampled_from([0, 1, 1, 3])))):
         row[at] = draw(_value(contract.columns[at], marks))
+    if "total_amount" in contract.at and not draw(st.integers(0, 7)):  # a good number, a sum that does not hold
+        row[contract.at["total_amount"]] = draw(st.sampled_from(["100.01", "0", "99"]))
     return row
 
 
