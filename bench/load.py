@@ -46,7 +46,7 @@ peak, done = 0, threading.Event()
 def watch():
     global peak
     me = psutil.Process()
-    while not done.wait(0.2):
+    while not done.wait(0.5):
         found = 0
         for one in [me, *me.children(recursive=True)]:
             try:

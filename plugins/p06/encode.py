@@ -47,17 +47,16 @@ class Rows:
     def __init__(self, count: int, fields: int) -> None:
         self._count = count
         self._parts: list[Any] = []  # a matrix of all rows, or an array of binary values
-        self._held: list[Matrix] = [np.broadcast_to(_bytes_of(fields, ">i2"), (count, 2))]
+        self._held: list[Matrix] = [_bytes_of(fields, ">i2").reshape(1, 2)]  # of all rows, or one for all
 
     def fixed(self, values: npt.NDArray[Any]) -> None:
         """A column without nulls, as an array of one big-endian number a row or a matrix of bytes."""
         matrix = values if values.ndim == 2 else values.view(np.uint8).reshape(self._count, values.itemsize)
-        self._held.append(np.broadcast_to(_bytes_of(matrix.shape[1], ">i4"), (self._count, 4)))
-        self._held.append(matrix)
+        self._held += [_bytes_of(matrix.shape[1], ">i4").reshape(1, 4), matrix]
 
     def null(self) -> None:
         """A column that is null throughout."""
-        self._held.append(np.broadcast_to(_NULL, (self._count, 4)))
+        self._held.append(_NULL.reshape(1, 4))
 
     def some(self, values: npt.NDArray[Any], present: npt.NDArray[np.bool_]) -> None:
         """A column with nulls: ``values`` of the rows that are ``present``."""
@@ -96,11 +95,14 @@ class Rows:
         if self._held:
             width = sum(part.shape[1] for part in self._held)
             matrix = np.empty((self._count, width), np.uint8)
+            common = np.concatenate([part[0] for part in self._held])
             places = np.cumsum([0, *(part.shape[1] for part in self._held)]).tolist()
+            own = [one for one in zip(places, self._held, strict=False) if len(one[1]) > 1]
             for start in range(0, self._count, _NEAR):  # few enough rows to stay in the processor's cache
-                rows = slice(start, start + _NEAR)
-                for place, part in zip(places, self._held, strict=False):
-                    matrix[rows, place : place + part.shape[1]] = part[rows]
+                rows = matrix[start : start + _NEAR]
+                rows[:] = common
+                for place, part in own:
+                    rows[:, place : place + part.shape[1]] = part[start : start + _NEAR]
             offsets = np.arange(self._count + 1, dtype=np.int32) * np.int32(width)
             self._parts.append(_binary(offsets, matrix.reshape(-1)))
             self._held = []

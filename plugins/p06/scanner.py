@@ -28,7 +28,7 @@ from p06.records import Ints, Unsound
 
 LF, CR = 10, 13
 RECORD_LIMIT = limits().line_bytes  # of one record, and of one physical line
-_SMALL = 1 << 14  # the window after a walk, doubled as long as nothing else is found
+_SMALL = 1 << 14  # the window at first and after a walk, doubled as long as nothing else is found
 _SPARSE = 1 << 12  # bytes without a quote that are worth a window of their own
 _CALM = 16  # ordinary records in a row after which walking gives way to numpy again
 
@@ -202,7 +202,7 @@ class Scanner:
         """Move through the block as far as records are complete; returns where the rest begins."""
         array = np.frombuffer(data, np.uint8)
         size = len(data)
-        position, window, calm = 0, size, _CALM
+        position, window, calm = 0, _SMALL, _CALM
         quote = -1
         while position < size:
             if quote < position:

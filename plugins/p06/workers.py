@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from fcntl import F_SETPIPE_SZ, fcntl
 from typing import IO, Any
 
 from p06.contract import Contract
@@ -25,6 +26,7 @@ from p06.manifest import Manifest
 
 LARGE = 64 << 20  # stated bytes from which workers are worth their start
 _MOST = 4
+_PIPE = 1 << 20  # bytes a pipe holds: the most every user may ask for
 
 
 def worth(manifest: Manifest) -> int:
@@ -75,6 +77,9 @@ class Workers:
                 [sys.executable, "-m", "p06.workers"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
             )
             self._processes.append(process)
+            for stream in (process.stdin, process.stdout):
+                if stream is not None:
+                    fcntl(stream, F_SETPIPE_SZ, _PIPE)
             _put(process.stdin, self._setting)
 
     def _receive(self, turn: int) -> Judged:
@@ -162,7 +167,7 @@ def main() -> None:
         answer: Any
         try:
             found = judge.judge(number, parse(dialect, columns, chunk))
-            answer = Judged(found.entries, found.rejected, bytes(found.data), found.rows)
+            answer = Judged(found.entries, found.rejected, pickle.PickleBuffer(found.data), found.rows)
         except P06Error as error:
             answer = error
         _put(target, answer)
