@@ -382,7 +382,11 @@ def quarantine_show(
     from p06.period import Period
 
     contract.load(source)
+    if reason is not None and reason not in messages():
+        raise UsageError("P06-CLI-001")
     found = (held.unmasked if unmask else held.masked)(source, Period.parse(period), reason, limit)
+    if not found:
+        print("no such row is in quarantine", file=sys.stderr)
     if as_json:
         _print_json([row.__dict__ for row in found])
         return

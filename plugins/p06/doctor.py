@@ -78,6 +78,19 @@ def _files() -> Iterator[Finding]:
         landing = Path(settings().landing)
         found_text = str(landing) if landing.exists() else f"{landing} (will be made)"
         yield _finding("landing", not landing.exists() or os.access(landing, os.R_OK), found_text, "grant read access")
+    else:
+        yield from _landing_store()
+
+
+def _landing_store() -> Iterator[Finding]:
+    """Whether the connection's file of a landing by URL can be used; its store is not asked."""
+    from p06 import credentials
+
+    try:
+        credentials.of(credentials.LANDING)
+        yield Finding("landing", "good", "a URL; the store is asked at each load")
+    except P06Error as error:
+        yield Finding("landing", "bad", str(error), error.next_step())
 
 
 def _origins() -> Iterator[Finding]:
