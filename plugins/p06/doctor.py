@@ -95,13 +95,18 @@ def _landing_store() -> Iterator[Finding]:
 
 def _origins() -> Iterator[Finding]:
     """Whether every origin is declared well and its connection's file can be used; nobody is asked."""
-    from p06 import contract, origins
+    from p06 import contract, landing, origins
 
     try:
         servers = [server for one in contract.load_all().values() for server in origins.declared(one)]
         for server in servers:
             _ = server.credentials
         yield Finding("origins", "good", f"{len(servers)} origins to pull from")
+        if servers:
+            nearest = next(folder for folder in (landing.root(), *landing.root().parents) if folder.exists())
+            yield _finding(
+                "landing takes pulls", os.access(nearest, os.W_OK), str(nearest), "grant write access: pulls land there"
+            )
     except P06Error as error:
         yield Finding("origins", "bad", str(error), error.next_step())
 
