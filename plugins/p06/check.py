@@ -34,7 +34,7 @@ _KINDS = {
     "parquet": "parquet",
     "xlsx": "xlsx",
 }
-_COMPRESSIONS = {"gz": "gzip", "zst": "zstd"}
+_COMPRESSIONS = {"gz": "gzip", "gzip": "gzip", "zst": "zstd", "zstd": "zstd"}
 _BLOCK = 1 << 20
 _ROWS = "P06-LOAD-016"  # the number of records is not the one stated
 
@@ -51,6 +51,8 @@ class Form:
     header: bool = True
     revision: int = 1
     admin_code_version: date | None = None
+    escape: str | None = None
+    sheet: str | None = None
 
 
 @dataclass(frozen=True)
@@ -189,9 +191,11 @@ def check(
 
 
 def write_manifest(verdict: Verdict) -> Path:
-    """Write the manifest a check found out beside its files. Raises P06Error P06-CHECK-011; UsageError P06-CHECK-003."""
-    if verdict.document is None or verdict.stated or verdict.outcome == REFUSED:
-        raise P06Error("P06-CHECK-011")
+    """Write the manifest a check found out beside its files. Raises Refused P06-CHECK-011; UsageError P06-CHECK-003."""
+    if verdict.stated:
+        raise UsageError("P06-CHECK-003")
+    if verdict.document is None or verdict.outcome == REFUSED:
+        raise Refused("P06-CHECK-011")
     path = verdict.folder / MANIFEST
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -297,7 +301,7 @@ def _loose(target: Path, contract: Contract, period: Period, form: Form, limit: 
     folder = target.resolve() if target.is_dir() else target.parent.resolve()
     beside = sorted(path.name for path in folder.iterdir() if path.name != MANIFEST)
     names = tuple(name for name in beside if not name.startswith(".")) if target.is_dir() else (target.name,)
-    kind, compression = _kind(names[0] if names else "", form)
+    kind, compression = _kind(names[0], form) if names else (form.kind or "csv", "none")
     document: dict[str, Any] = {
         "manifest_version": manifests.VERSION,
         "source": contract.source,
@@ -311,6 +315,8 @@ def _loose(target: Path, contract: Contract, period: Period, form: Form, limit: 
     if kind == "csv":
         delimiter = form.delimiter or ("\t" if any(".tsv" in name.lower() for name in names) else ",")
         document["format"] |= {"delimiter": delimiter, "quote": form.quote, "header": form.header}
+        document["format"] |= {"escape": form.escape} if form.escape is not None else {}
+    document["format"] |= {"sheet": form.sheet} if form.sheet is not None else {}
     name = folder.name if target.is_dir() else target.stem
     delivery = _Loose(contract.source, str(period), name, folder, names, document)
     try:

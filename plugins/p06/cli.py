@@ -263,10 +263,18 @@ def check(
     period: Annotated[str | None, typer.Option(help="The month, YYYY-MM; a manifest names it itself.")] = None,
     kind: Annotated[str | None, typer.Option(help="csv, jsonl, parquet or xlsx; by the ending by default.")] = None,
     compression: Annotated[str | None, typer.Option(help="none, gzip or zstd; by the ending by default.")] = None,
-    encoding: Annotated[str, typer.Option(help="Of a file without a manifest.")] = "utf-8",
-    delimiter: Annotated[str | None, typer.Option(help="Of a file without a manifest; a comma by default.")] = None,
-    quote: Annotated[str, typer.Option(help="Of a file without a manifest.")] = '"',
-    header: Annotated[bool, typer.Option("--header/--no-header", help="Whether its first line names columns.")] = True,
+    encoding: Annotated[
+        str, typer.Option(help="Of csv and jsonl: utf-8, utf-16, windows-1258, tcvn3, vni or viscii.")
+    ] = "utf-8",
+    delimiter: Annotated[
+        str | None, typer.Option(help="Of csv, one character or \\t; a comma by default, a tab for .tsv.")
+    ] = None,
+    quote: Annotated[str, typer.Option(help="Of csv, one character.")] = '"',
+    escape: Annotated[str | None, typer.Option(help="Of csv: a backslash, when it escapes; none by default.")] = None,
+    header: Annotated[
+        bool, typer.Option("--header/--no-header", help="Whether the first line of csv names columns.")
+    ] = True,
+    sheet: Annotated[str | None, typer.Option(help="Of xlsx, the name of a sheet; the first by default.")] = None,
     revision: Annotated[int, typer.Option(help="Of a file without a manifest.", min=1)] = 1,
     admin_code_version: Annotated[
         str | None, typer.Option(help="Day of the area codes, YYYY-MM-DD; that of the period by default.")
@@ -275,7 +283,7 @@ def check(
         bool, typer.Option("--write-manifest", help="Write the manifest.json the files need beside them.")
     ] = False,
     return_file: Annotated[
-        Path | None, typer.Option("--return", metavar="FILE", help="Write a return file, .html or .xlsx.")
+        Path | None, typer.Option("--return", metavar="FILE", help="Write a return file, .html, .xlsx or .csv.")
     ] = None,
     show_values: Annotated[
         bool, typer.Option("--show-values", help="Show rows as they stand; for the sender's own machine.")
@@ -293,7 +301,10 @@ def check(
 
     if return_file is not None:
         returnfile.kind_of(return_file)
-    form = checking.Form(kind, compression, encoding, delimiter, quote, header, revision, _day(admin_code_version))
+    form = checking.Form(
+        kind, compression, encoding, "\t" if delimiter == "\\t" else delimiter, quote, header, revision,
+        _day(admin_code_version), escape, sheet,
+    )  # fmt: skip
     verdict = checking.check(target, source, period, form, limit)
     if as_json:
         _print_json(verdict.as_dict(show_values))
@@ -303,6 +314,8 @@ def check(
     if return_file is not None and verdict.contract is not None and verdict.heading is not None:
         returnfile.write(return_file, verdict.contract, verdict.heading, verdict.findings, show_values)
         print(f"return file: {return_file}", file=sys.stderr)
+    elif return_file is not None:
+        print("return file: none, since no row is judged of a delivery that would be refused", file=sys.stderr)
     if write_manifest:
         print(f"manifest: {checking.write_manifest(verdict)}", file=sys.stderr)
     _exit(verdict.exit_code(strict))
@@ -318,6 +331,7 @@ def _day(text: str | None) -> date | None:
 quarantine = typer.Typer(
     no_args_is_help=True,
     help="Rows that did not pass: list, show, export, replay.\n\nCác dòng bị giữ lại: liệt kê, xem, xuất, xét lại.",
+    epilog="Example: p06 quarantine list",
 )
 app.add_typer(quarantine, name="quarantine")
 SourceArgument = Annotated[str, typer.Argument(metavar="SOURCE", help="A source.")]
@@ -370,7 +384,11 @@ def quarantine_show(
     from p06.period import Period
 
     contract.load(source)
+    if reason is not None and reason not in messages():
+        raise UsageError("P06-CLI-001")
     found = (held.unmasked if unmask else held.masked)(source, Period.parse(period), reason, limit)
+    if not found:
+        print("no such row is in quarantine", file=sys.stderr)
     if as_json:
         _print_json([row.__dict__ for row in found])
         return

@@ -178,7 +178,7 @@ def _start_embedded() -> None:
 
 
 def _tune(data: Path) -> None:
-    """Settings for this machine, rewritten at each start: a quarter of the memory for buffers, parallel maintenance."""
+    """Settings for this machine, rewritten at each start: an eighth of the memory for buffers, parallel maintenance."""
     import psutil
 
     megabytes = psutil.virtual_memory().total // 2**20

@@ -78,17 +78,35 @@ def _files() -> Iterator[Finding]:
         landing = Path(settings().landing)
         found_text = str(landing) if landing.exists() else f"{landing} (will be made)"
         yield _finding("landing", not landing.exists() or os.access(landing, os.R_OK), found_text, "grant read access")
+    else:
+        yield from _landing_store()
+
+
+def _landing_store() -> Iterator[Finding]:
+    """Whether the connection's file of a landing by URL can be used; its store is not asked."""
+    from p06 import credentials
+
+    try:
+        credentials.of(credentials.LANDING)
+        yield Finding("landing", "good", "a URL; the store is asked at each load")
+    except P06Error as error:
+        yield Finding("landing", "bad", str(error), error.next_step())
 
 
 def _origins() -> Iterator[Finding]:
     """Whether every origin is declared well and its connection's file can be used; nobody is asked."""
-    from p06 import contract, origins
+    from p06 import contract, landing, origins
 
     try:
         servers = [server for one in contract.load_all().values() for server in origins.declared(one)]
         for server in servers:
             _ = server.credentials
         yield Finding("origins", "good", f"{len(servers)} origins to pull from")
+        if servers:
+            nearest = next(folder for folder in (landing.root(), *landing.root().parents) if folder.exists())
+            yield _finding(
+                "landing takes pulls", os.access(nearest, os.W_OK), str(nearest), "grant write access: pulls land there"
+            )
     except P06Error as error:
         yield Finding("origins", "bad", str(error), error.next_step())
 

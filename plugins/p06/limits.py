@@ -30,9 +30,17 @@ def limits() -> Limits:
     """The limits in force. Raises UsageError P06-CONFIG-001 on a variable that is no whole number from 1."""
     found = {}
     for field in fields(Limits):
-        stated = os.environ.get(f"P06_LIMIT_{field.name.upper()}")
+        stated = number(f"P06_LIMIT_{field.name.upper()}")
         if stated is not None:
-            if not stated.isascii() or not stated.isdigit() or int(stated) < 1:
-                raise UsageError("P06-CONFIG-001", variable=f"P06_LIMIT_{field.name.upper()}")
-            found[field.name] = int(stated)
+            found[field.name] = stated
     return Limits(**found)
+
+
+def number(variable: str, least: int = 1) -> int | None:
+    """The whole number a variable of the environment states; None when unset. Raises UsageError P06-CONFIG-001."""
+    stated = os.environ.get(variable)
+    if stated is None:
+        return None
+    if not stated.isascii() or not stated.isdigit() or int(stated) < least:
+        raise UsageError("P06-CONFIG-001", variable=variable, least=least)
+    return int(stated)

@@ -76,6 +76,8 @@ def pull(source: str | None = None, period: Period | None = None, report: Report
     say = report or (lambda _: None)
     chosen = [contracts.load(source)] if source else list(contracts.load_all().values())
     servers = [(one, server) for one in chosen for server in origins.declared(one)]
+    if not servers:
+        say(f"{source}: no origin is declared in the contract" if source else "no contract declares an origin")
     found: list[PullResult] = []
     for one, server in servers:
         say(f"{one.source}: asking {server.name}")

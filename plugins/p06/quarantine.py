@@ -5,6 +5,8 @@ Rows are open until an extract that outranks theirs is accepted, which closes th
 
 from __future__ import annotations
 
+import os
+import pwd
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -211,9 +213,8 @@ def masked(source: str, period: Period, reason: str | None = None, limit: int = 
     with database.connect("quality", autocommit=True) as connection:
         rows = connection.execute(
             "select extract, file_no, line, record_no, columns, reasons, shape"
-            " from quality.quarantined_rows(%s, %s) where %s::text is null or %s = any(reasons)"
-            " order by revision, extract, file_no, line limit %s",
-            (source, period.first_day, reason, reason, limit),
+            " from quality.quarantined_rows(%s, %s, %s, %s) order by revision, extract, file_no, line, record_no",
+            (source, period.first_day, reason, limit),
         ).fetchall()
     return [
         Held(extract, file, line, record, tuple(columns), tuple(reasons), text)
@@ -226,8 +227,8 @@ def unmasked(source: str, period: Period, reason: str | None = None, limit: int 
     found: list[Held] = []
     with database.connect("admin", autocommit=True) as connection:
         connection.execute(
-            "insert into control.access_log (purpose, object) values ('quarantine show', %s)",
-            (f"quarantine.{source} {period}",),
+            "insert into control.access_log (purpose, object) values (%s, %s)",
+            (f"quarantine show for {_person()}", f"quarantine.{source} {period}"),
         )
         for one in _standing(connection, source, period):
             rows = held(connection, one.quarantine_table, limit - len(found), reason)
@@ -236,6 +237,14 @@ def unmasked(source: str, period: Period, reason: str | None = None, limit: int 
                 for r in rows
             ]
     return found
+
+
+def _person() -> str:
+    """The account of this machine that asks; its number when it has no name."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def held(connection: Connection, leaf: str, limit: int, reason: str | None = None) -> Iterator[Rejected]:

@@ -22,6 +22,7 @@ from p06.contract import Contract
 from p06.csv_reader import CsvReader, parse
 from p06.errors import P06Error
 from p06.judge import Judge, Judged
+from p06.limits import number
 from p06.manifest import Manifest
 
 LARGE = 64 << 20  # stated bytes from which workers are worth their start
@@ -30,9 +31,12 @@ _PIPE = 1 << 20  # bytes a pipe holds: the most every user may ask for
 
 
 def worth(manifest: Manifest) -> int:
-    """How many workers a delivery deserves on this machine; ``P06_WORKERS`` states the most, 0 for none."""
-    cores = len(os.sched_getaffinity(0))
-    most = int(os.environ.get("P06_WORKERS", min(_MOST, cores - 1)))
+    """How many workers a delivery deserves on this machine; ``P06_WORKERS`` states the most, 0 for none.
+
+    Raises UsageError P06-CONFIG-001 when it is no whole number.
+    """
+    stated = number("P06_WORKERS", least=0)
+    most = min(_MOST, len(os.sched_getaffinity(0)) - 1) if stated is None else stated
     large = sum(file.bytes for file in manifest.files) >= LARGE
     return most if large and manifest.format.kind == "csv" else 0
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 import os
 import shutil
@@ -14,6 +16,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from backports import zstd
 
 from p06 import check, contract, load, returnfile, synth
 from p06 import manifest as manifests
@@ -21,7 +24,8 @@ from p06.errors import P06Error, Refused, UsageError
 from p06.landing import Delivery
 from p06.period import Period
 from p06.settings import settings
-from tests.sender import Sender, header, line, visits
+from tests.encoders import encode
+from tests.sender import VISIT, Sender, header, line, visits
 
 CANARY = "001089000777"
 Places = set[tuple[int, int, int, tuple[str, ...], tuple[str | None, ...]]]
@@ -223,6 +227,124 @@ def test_a_bare_file_is_counted_hashed_and_given_its_manifest(
     again = run(file, "--source", "health_visit", "--period", "2024-01", "--write-manifest", home=tmp_path / "home")
     assert (again.returncode, "P06-CHECK-003" in again.stderr) == (2, True)
     assert json.loads((folder / "manifest.json").read_text()) == stated
+
+
+ROWS = [{**VISIT, "visit_id": f"V{number}"} for number in range(5)] + [
+    {**VISIT, "visit_id": "X", "birth_date": "1985-02-30"}
+]
+
+
+def as_csv(head: bool = True, **dialect: Any) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL, **dialect)
+    writer.writerows([*([header().split(",")] if head else []), *(row.values() for row in ROWS)])
+    return text.getvalue()
+
+
+def as_jsonl() -> str:
+    return "\n".join(json.dumps({name: value or None for name, value in row.items()}) for row in ROWS)
+
+
+def as_parquet() -> bytes:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    target = io.BytesIO()
+    parquet.write_table(pa.table({name: [row[name] or None for row in ROWS] for name in VISIT}), target)
+    return target.getvalue()
+
+
+def as_xlsx(before: str | None = None) -> bytes:
+    import xlsxwriter
+
+    target = io.BytesIO()
+    book = xlsxwriter.Workbook(target)
+    if before:
+        book.add_worksheet(before).write_string(0, 0, "cover")
+    sheet = book.add_worksheet("visits")
+    for at, cells in enumerate([header().split(","), *(row.values() for row in ROWS)]):
+        for place, cell in enumerate(cells):
+            if cell:
+                sheet.write_string(at, place, cell)
+    book.close()
+    return target.getvalue()
+
+
+BARE: dict[str, tuple[Callable[[], bytes], list[str]]] = {
+    "v.csv": (lambda: as_csv().encode(), []),
+    "v.csv.gz": (lambda: gzip.compress(as_csv().encode()), []),
+    "v.csv.zst": (lambda: zstd.compress(as_csv().encode()), []),
+    "v.csv.zstd": (lambda: zstd.compress(as_csv().encode()), []),
+    "v.tsv": (lambda: as_csv(delimiter="\t").encode(), []),
+    "tab.txt": (lambda: as_csv(delimiter="\t").encode(), ["--delimiter", "\\t"]),
+    "dialect.csv": (lambda: as_csv(delimiter=";", quotechar="'").encode(), ["--delimiter", ";", "--quote", "'"]),
+    "escaped.csv": (
+        lambda: as_csv(escapechar="\\", doublequote=False).replace("Nguyễn", 'Nguyễn \\"An\\"').encode(),
+        ["--escape", "\\"],
+    ),
+    "bare.csv": (lambda: as_csv(head=False).encode(), ["--no-header"]),
+    "wide.csv": (lambda: encode(as_csv(), "utf-16"), ["--encoding", "utf-16"]),
+    "old.csv": (lambda: encode(as_csv(), "tcvn3"), ["--encoding", "tcvn3"]),
+    "v.jsonl": (lambda: as_jsonl().encode(), []),
+    "v.ndjson.gz": (lambda: gzip.compress(as_jsonl().encode()), []),
+    "v.parquet": (as_parquet, []),
+    "v.xlsx": (as_xlsx, []),
+    "second.xlsx": (lambda: as_xlsx("cover"), ["--sheet", "visits"]),
+    "any.dat": (lambda: gzip.compress(as_csv().encode()), ["--kind", "csv", "--compression", "gzip"]),
+}
+
+
+@pytest.mark.parametrize("name", BARE)
+def test_a_bare_file_of_every_kind_is_given_a_manifest_the_load_accepts(
+    sender: Sender, sees: psycopg.Connection[Any], tmp_path: Path, name: str
+) -> None:
+    content, options = BARE[name]
+    folder = sender.landing / "health_visit" / "2024-01" / "mine"
+    folder.mkdir(parents=True)
+    (folder / name).write_bytes(content())
+    asked = ("--source", "health_visit", "--period", "2024-01", "--write-manifest", *options)
+    done = run(folder / name, *asked, home=tmp_path / "home")
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = same_verdict(Delivery("health_visit", "2024-01", "mine", folder), sees)
+    assert said.heading is not None
+    assert (said.heading.received, said.heading.staged) == (len(ROWS), 5)
+    assert dict(said.findings.reasons) == {"type_date": 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (["--encoding", "latin1"], "P06-LOAD-004"),
+        (["--escape", "x"], "P06-LOAD-024"),
+        (["--delimiter", "ab"], "P06-LOAD-024"),
+        (["--sheet", "visits"], "P06-LOAD-004"),
+        (["--compression", "gzip"], "P06-LOAD-019"),
+    ],
+)
+def test_what_no_manifest_may_state_is_refused_and_none_is_written(
+    outside: Sender, tmp_path: Path, options: list[str], code: str
+) -> None:
+    folder = outside.rows(visits(1)).folder
+    (folder / "manifest.json").unlink()
+    asked = ("--source", "health_visit", "--period", "2024-01", "--write-manifest", "--return", tmp_path / "r.html")
+    done = run(folder / "part-0001.csv", *asked, *options, home=tmp_path)
+    assert (done.returncode, code in done.stdout, "P06-CHECK-011" in done.stderr) == (4, True, True)
+    assert "return file: none" in done.stderr and not (tmp_path / "r.html").exists()
+    assert not (folder / "manifest.json").exists()
+
+
+def test_a_manifest_that_stands_there_is_not_written_again(outside: Sender, tmp_path: Path) -> None:
+    folder = outside.rows(visits(1)).folder
+    done = run(folder, "--write-manifest", home=tmp_path)
+    assert (done.returncode, "P06-CHECK-003" in done.stderr) == (2, True)
+
+
+def test_an_empty_folder_is_refused_as_one_without_files(outside: Sender) -> None:
+    folder = outside.rows(visits(1)).folder
+    for path in folder.iterdir():
+        path.unlink()
+    said = check.check(folder, "health_visit", "2024-01")
+    assert (said.outcome, [one.code for one in said.mismatches]) == ("refused", ["P06-LOAD-017"])
 
 
 @pytest.mark.parametrize("rows", [1, 2, 300])

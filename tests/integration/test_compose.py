@@ -36,6 +36,18 @@ def test_only_airflows_pages_are_published_and_only_to_this_machine() -> None:
     assert all(SERVICES[name]["networks"] == ["inside"] for name in SERVICES if name != "api-server")
 
 
+def test_pulls_let_the_scheduler_out_and_landing_be_written_and_nothing_else() -> None:
+    more = yaml.safe_load((ROOT / "ops" / "server" / "pull.yml").read_text())
+    assert set(more["services"]) == {"init", "scheduler"}
+    assert more["services"]["scheduler"]["networks"] == ["inside", "outside"]
+    assert more["networks"] == {"outside": {}}
+    mounted = [volume for volume in SERVICES["scheduler"]["volumes"] if "/srv/landing" in volume]
+    for service in more["services"].values():
+        assert [f"{volume}:ro" for volume in service["volumes"]] == mounted
+        assert set(service) <= {"environment", "volumes", "networks"} and "ports" not in service
+        assert service["environment"] == {"P06_LANDING": "${P06_LANDING_URL:-/srv/landing}"}
+
+
 @pytest.mark.parametrize("name", [*DATABASES, *AIRFLOW])
 def test_every_lasting_service_has_a_health_check_and_restarts(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import getpass
 import json
 import os
 import shutil
@@ -188,8 +189,37 @@ def test_what_is_shown_is_masked_and_reading_more_is_logged(sender: Sender, sees
     plain = run("quarantine", "show", "health_visit", "2024-01", "--unmask")
     assert CANARY in plain.stdout
     assert sees.execute("select who, purpose, object from control.access_log").fetchall() == [
-        ("p06_admin", "quarantine show", "quarantine.health_visit 2024-01")
+        ("p06_admin", f"quarantine show for {getpass.getuser()}", "quarantine.health_visit 2024-01")
     ]
+
+
+def test_what_nobody_could_find_is_told(sender: Sender) -> None:
+    sender.rows([*visits(30), line(visit_id="X", **BAD_DATE)])
+    load.load()
+    none = run("quarantine", "show", "health_visit", "2023-01")
+    assert (none.returncode, "no such row" in none.stderr) == (0, True)
+    unknown = run("quarantine", "show", "health_visit", "2024-01", "--reason", "type_dat")
+    assert (unknown.returncode, "P06-CLI-001" in unknown.stderr) == (2, True)
+
+
+def test_a_look_at_a_few_rows_takes_them_by_file_and_line_over_all_extracts(
+    sender: Sender, sees: psycopg.Connection[Any]
+) -> None:
+    for revision in (1, 2):
+        sender.rows(
+            [*visits(3), *(line(visit_id=f"B{n}", **(BAD_DATE if n % 2 else BAD_SEX)) for n in range(6))],
+            name=f"r{revision}", revision=revision, period=f"2024-0{revision}",
+        )  # fmt: skip
+    load.load()
+    look = "select period::text, line from quality.quarantined_rows('health_visit', {}, {}, {})"
+    of = [sees.execute(look.format(*given).encode()).fetchall() for given in (
+        ("null", "null", "8"), ("'2024-02-01'", "'type_date'", "2"), ("null", "'type_date'", "4"), ("null", "null", "0"),
+    )]  # fmt: skip
+    first, second = "2024-01-01", "2024-02-01"
+    assert of[0] == [*((first, at) for at in range(5, 11)), (second, 5), (second, 6)]
+    assert of[1] == [(second, 6), (second, 8)]
+    assert of[2] == [(first, 6), (first, 8), (first, 10), (second, 6)]
+    assert of[3] == []
 
 
 def test_the_list_names_sums_and_reasons(sender: Sender) -> None:
@@ -232,6 +262,7 @@ def as_role(role: str, statement: str) -> Any:
 LOOKS = [
     "select source, line, reasons, shape from quality.quarantined_row",
     "select source, line, reasons, shape from quality.quarantined_rows('health_visit', '2024-01-01')",
+    "select source, line, reasons, shape from quality.quarantined_rows('health_visit', '2024-01-01', 'type_date', 5)",
     "select source, rows, open, corrected, repeated from quality.quarantine_state",
 ]
 SECRETS = [

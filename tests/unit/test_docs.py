@@ -142,7 +142,7 @@ def test_every_variable_named_is_read_somewhere_and_every_variable_read_is_named
     read = set()
     for path in sources:
         text = path.read_text("utf-8")
-        read |= set(re.findall(r"environ(?:\.get\(|\[)\s*\"(P06_[A-Z_]+)\"", text))
+        read |= set(re.findall(r"(?:environ(?:\.get\(|\[)|number\()\s*\"(P06_[A-Z_]+)\"", text))
         read |= set(re.findall(r"\$\{(P06_[A-Z_]+)[:-]", text))
     assert told == read - {"P06_ROOT"}, "P06_ROOT is for tests"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.sender import Sender, visits
 
-from p06 import contract, header, manifest
+from p06 import contract, header, manifest, workers
 from p06.errors import Refused, UsageError
 from p06.limits import Limits, limits
 
@@ -29,6 +29,18 @@ def test_a_limit_that_is_no_whole_number_is_wrong_usage(monkeypatch: pytest.Monk
     monkeypatch.setenv("P06_LIMIT_RATIO", stated)
     with pytest.raises(UsageError, match=r"P06-CONFIG-001 .*P06_LIMIT_RATIO"):
         limits()
+
+
+@pytest.mark.parametrize("stated", ["", "-1", "two", "1.5"])
+def test_a_number_of_workers_that_is_none_is_wrong_usage(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stated: str
+) -> None:
+    _, found = manifest.read(Sender(tmp_path).rows(visits(2)))
+    monkeypatch.setenv("P06_WORKERS", stated)
+    with pytest.raises(UsageError, match=r"P06-CONFIG-001 .*P06_WORKERS"):
+        workers.worth(found)
+    monkeypatch.setenv("P06_WORKERS", "0")
+    assert workers.worth(found) == 0
 
 
 def test_more_rows_than_the_limit_refuse_the_delivery(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
