@@ -81,7 +81,7 @@ class Intake:
         found: list[P06Error] = []
         for number, reader in self._readers.items():
             stated = self.manifest.format
-            sample = self._readings[number].again().sample() if stated.kind in TEXT_KINDS else b""
+            sample = self._readings[number].again().sample(likely.SAMPLE) if stated.kind in TEXT_KINDS else b""
             misread = likely.encoding_mismatch(stated.encoding, sample, number)
             found += [misread] if misread else reader.header()
         return found

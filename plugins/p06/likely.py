@@ -28,6 +28,7 @@ WORDS = 4_000  # distinct words looked at: a tenth of a second
 UNREADABLE = 0.25
 EVIDENCE = 3  # such words at least: two may be chance (a foreigner's name that another table reads as a syllable)
 _WIDE = 0.25  # share of NUL bytes at one parity: UTF-16 of csv and jsonl, ASCII between the names, has 0.4 and more
+_WIDE_LEAST = 8  # of them; a NUL or two in a short file are damage, and a matter of their rows
 
 BYTE_ENCODINGS = ("utf-8", "windows-1258", "tcvn3", "vni", "viscii")
 _WORD = re.compile(rb"[A-Za-z\x80-\xff]+")
@@ -49,7 +50,7 @@ def likely_encoding(declared: str, sample: bytes) -> str | None:
     """
     transcoder(declared)
     sample = sample[:SAMPLE]
-    order = _wide_order(sample)
+    order = _wide_order(sample, 1 if declared == "utf-16" else _WIDE_LEAST)
     if order:
         readable = order == utf16_order(sample)
         if declared == "utf-16" and readable:
@@ -112,12 +113,12 @@ def _as_windows_bytes(word: bytes) -> bytes | None:
     return None
 
 
-def _wide_order(sample: bytes) -> str | None:
+def _wide_order(sample: bytes, least: int) -> str | None:
     """The byte order of text in units of two bytes: where its ASCII characters have their NULs."""
     half = len(sample) // 2
     even, odd = sample[: 2 * half : 2].count(0), sample[1 : 2 * half : 2].count(0)
     for order, nuls, others in (("le", odd, even), ("be", even, odd)):
-        if half and nuls >= _WIDE * half and others * 10 < nuls:
+        if nuls >= max(_WIDE * half, least) and others * 10 < nuls:
             return order
     return None
 

@@ -25,6 +25,7 @@ BLOCK = 2 << 20  # bytes handed on at once, decompressed
 UNPACKED_LIMIT = limits().file_bytes
 RATIO_LIMIT = limits().ratio  # once the file is larger than
 RATIO_FROM = 64 << 20
+_PASSED_OVER = 32 << 20  # bytes a sample looks through for something that is not ASCII
 MEMBER_LIMIT = 1 << 21  # members of one file: an empty one costs 25 microseconds; bgzip needs 2^20 for UNPACKED_LIMIT
 _GZIP = 31  # zlib's window bits for a gzip member
 _WINDOW_LOG = 27  # zstd's own limit without --long: 128 MiB, and what --ultra writes
@@ -69,13 +70,24 @@ class Reading:
             self.error = self.error or error
         self.sha256 = self._code.hexdigest()
 
-    def sample(self) -> bytes:
-        """The first decompressed bytes, as they were sent; of a file that cannot be read, none."""
+    def sample(self, size: int) -> bytes:
+        """Up to that many decompressed bytes from the beginning, as they were sent.
+
+        What is ASCII alone is passed over, as far as ``_PASSED_OVER``. Of a file that cannot be read: what can be.
+        """
+        held, passed = b"", 0
         try:
             with self._open() as raw:
-                return next(self._bytes(raw), b"")
+                for block in self._bytes(raw):
+                    if held.isascii() and len(held) >= size and passed < _PASSED_OVER:
+                        passed += len(held)
+                        held = b""
+                    held += block
+                    if len(held) >= size and not (held.isascii() and passed < _PASSED_OVER):
+                        break
         except P06Error:
-            return b""
+            pass
+        return held[:size]
 
     def hash(self) -> None:
         """Read the file for its checksum alone."""

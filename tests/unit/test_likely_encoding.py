@@ -215,3 +215,8 @@ def test_is_a_syllable(word: str) -> None:
 )
 def test_is_no_syllable(word: str) -> None:
     assert not is_syllable(word)
+
+
+@pytest.mark.parametrize("text", [b"\0001,2\n", b"\0", b"a\0b,c\n\0", "\0Nguyễn,1\n".encode()])
+def test_a_nul_in_a_short_file_does_not_make_it_utf_16(text: bytes) -> None:
+    assert likely_encoding("utf-8", text) is None
