@@ -438,7 +438,10 @@ def _text(column: Column, codes: _Codes | None) -> tuple[Judge, Vouch]:
         else:
             fits = (lengths == column.length) & _all_ascii(values)
         if column.pattern is not None and fits.any():
-            fits &= _mask(pc.match_substring_regex(values, f"^(?:{column.pattern})$"))
+            try:
+                fits &= _mask(pc.match_substring_regex(values, f"^(?:{column.pattern})$"))
+            except pa.ArrowInvalid:  # Python's own syntax, as ``++``
+                fits[:] = False
         return fits
 
     return judge, vouch
