@@ -145,9 +145,7 @@ def test_an_interrupt_is_left_to_the_loader(
 
 
 @pytest.mark.parametrize("stated", ["many", "-1", "1.5", "65", "", "²"])
-def test_a_number_of_helpers_that_is_none_is_told(
-    sender: Sender, monkeypatch: pytest.MonkeyPatch, stated: str
-) -> None:
+def test_a_number_of_helpers_that_is_none_is_told(sender: Sender, monkeypatch: pytest.MonkeyPatch, stated: str) -> None:
     _, manifest = read(sender.rows(visits(2)))
     monkeypatch.setenv("P06_WORKERS", stated)
     with pytest.raises(UsageError, match="P06-CONFIG-002"):
