@@ -15,7 +15,7 @@ from p06 import header
 from p06.contract import Column, Contract
 from p06.errors import P06Error, Refused
 from p06.manifest import Manifest
-from p06.reading import Reading, ahead
+from p06.reading import Reading, ahead, short
 from p06.records import Block
 from p06.scanner import Chunk, Dialect, Scanner, split, walk
 
@@ -87,9 +87,14 @@ class CsvReader:
                 first = False
                 body = block[skip:] if skip else block
                 skip = max(skip - len(block), 0)
-                chunk = scanner.feed(body, last and self._reading.error is None)
-                if len(chunk) or chunk.unsound:
-                    yield chunk
+                for piece in short(body):
+                    chunk = scanner.feed(piece, False)
+                    if len(chunk) or chunk.unsound:
+                        yield chunk
+                if last and self._reading.error is None:
+                    chunk = scanner.feed(b"", True)
+                    if len(chunk) or chunk.unsound:
+                        yield chunk
         finally:
             blocks.close()
 

@@ -220,8 +220,9 @@ def _scaled(values: Any, precision: int, scale: int) -> tuple[npt.NDArray[np.uin
         doubles = np.frombuffer(numbers.buffers()[1], np.float64, len(numbers), numbers.offset * 8)
         return np.rint(np.abs(doubles) * 10.0**scale).astype(np.uint64), doubles < 0
     exact = pc.cast(values, pa.decimal128(max(precision, scale + 1), scale))
-    low = np.frombuffer(exact.buffers()[1], np.int64, 2 * len(exact), exact.offset * 16)[::2]
-    return np.abs(low).astype(np.uint64), low < 0
+    halves = np.frombuffer(exact.buffers()[1], np.uint64, 2 * len(exact), exact.offset * 16)  # low, high
+    low, negative = halves[::2], halves[1::2] >> np.uint64(63) == 1
+    return np.where(negative, ~low + np.uint64(1), low), negative  # 19 digits may fill all 64 bits
 
 
 _ENCODERS: dict[str, Callable[[Column, Any], npt.NDArray[Any]]] = {

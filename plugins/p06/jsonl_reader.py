@@ -25,7 +25,7 @@ from p06.contract import Column, Contract
 from p06.errors import P06Error, Refused
 from p06.header import plain_name
 from p06.manifest import Manifest
-from p06.reading import Reading, ahead
+from p06.reading import Reading, ahead, short
 from p06.records import Block, Failure, Unsound
 from p06.rules import LOST_LEADING_ZERO
 from p06.scanner import ENCODING, NUL, RECORD_LIMIT
@@ -159,9 +159,10 @@ class JsonlReader:
                 stop = data.rfind(b"\n") + 1
                 if len(data) - stop > RECORD_LIMIT + 1:  # with the CR of a line end that is still to come
                     self._refuse_long(self.seen + 1 + data.count(b"\n"))
-                if stop:
-                    yield self._block(data[:stop], offset)
-                offset, held = offset + stop, data[stop:]
+                for piece in short(data[:stop], whole_lines=True):
+                    yield self._block(piece, offset)
+                    offset += len(piece)
+                held = data[stop:]
         finally:
             source.close()
         if held and self._reading.error is None:

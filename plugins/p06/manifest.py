@@ -33,6 +33,7 @@ _FORMAT_FIELDS = ("kind", "compression", "encoding", "delimiter", "quote", "esca
 _FILE_NAME = re.compile(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,199}")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_VISCII_LETTERS = tuple("\x02\x05\x06\x14\x19\x1e")  # control codes elsewhere
 _SEPARATORS = frozenset(map(chr, range(1, 128))) - frozenset("\r\n") - frozenset(ascii_letters + digits)
 
 
@@ -340,6 +341,10 @@ class _Reader:
             self.wrong("P06-LOAD-024", field="delimiter")
         if not (isinstance(quote, str) and quote in _SEPARATORS) or quote == delimiter:
             self.wrong("P06-LOAD-024", field="quote")
+        if encoding == "viscii":  # what stands between the fields would be read as part of them
+            for field, mark in (("delimiter", delimiter), ("quote", quote)):
+                if mark in _VISCII_LETTERS:
+                    self.wrong("P06-LOAD-024", field=field)
         escape = stated.get("escape") or ""
         if escape not in ("", "\\") or escape in (delimiter, quote):
             self.wrong("P06-LOAD-024", field="escape")

@@ -284,7 +284,8 @@ def _texts(column: Column, values: Any) -> Any:
     elif of.is_decimal(kind):
         values = _plain(pc.cast(values, pa.string()), "E")
         if kind.scale > (column.scale or 0):
-            values = pc.utf8_rtrim(pc.utf8_rtrim(values, "0"), ".")
+            shorter = pc.utf8_rtrim(pc.utf8_rtrim(values, "0"), ".")
+            values = pc.if_else(pc.match_substring(values, "."), shorter, values)  # the zeros of 100 stay
     elif of.is_integer(kind):
         values = pc.cast(values, pa.string())
     if not of.is_string(values.type):

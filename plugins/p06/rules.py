@@ -59,6 +59,7 @@ _NUMERIC = re.compile(r"-?([0-9]+)(?:\.([0-9]+))?")
 _INTEGER = re.compile(r"-?([0-9]+)")
 _SCIENTIFIC = re.compile(r"[0-9]+(?:[.,][0-9]+)?[eE][+]?[0-9]+")
 _EXACT_DIGITS = 15  # decimal digits a double keeps apart
+_INTEGER_DIGITS = 10  # of an integer column
 
 
 class Rules:
@@ -120,8 +121,9 @@ class Rules:
         if not len(rows):
             return []
         taken = {name: columns[name] if len(rows) == len(usable) else taking(columns[name], rows) for name in names}
-        digits = [self.contract.column(name).precision or _EXACT_DIGITS for name in names]
-        scale = max(self.contract.column(name).scale or 0 for name in names)
+        parts_of = [self.contract.column(name) for name in names]
+        scale = max(column.scale or 0 for column in parts_of)
+        digits = [(column.precision or _INTEGER_DIGITS) - (column.scale or 0) + scale for column in parts_of]
         if max(digits) <= _EXACT_DIGITS:
             parts = {name: np.rint(_floats(taken[name]) * 10**scale).astype(np.int64) for name in names}
             unequal = parts[rule.left] != sum(parts[name] for name in rule.right)
@@ -438,7 +440,10 @@ def _text(column: Column, codes: _Codes | None) -> tuple[Judge, Vouch]:
         else:
             fits = (lengths == column.length) & _all_ascii(values)
         if column.pattern is not None and fits.any():
-            fits &= _mask(pc.match_substring_regex(values, f"^(?:{column.pattern})$"))
+            try:
+                fits &= _mask(pc.match_substring_regex(values, f"^(?:{column.pattern})$"))
+            except pa.ArrowInvalid:  # Python's own syntax, as ``++``
+                fits[:] = False
         return fits
 
     return judge, vouch

@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import pickle
 import secrets
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from fcntl import F_SETPIPE_SZ, fcntl
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from p06.contract import Contract
 from p06.csv_reader import CsvReader, parse
@@ -27,6 +28,7 @@ from p06.manifest import Manifest
 
 LARGE = 64 << 20  # stated bytes from which workers are worth their start
 _MOST = 4
+_LIMIT = 64  # whatever is stated
 _PIPE = 1 << 20  # bytes a pipe holds: the most every user may ask for
 
 
@@ -38,7 +40,7 @@ def worth(manifest: Manifest) -> int:
     stated = number("P06_WORKERS", least=0)
     most = min(_MOST, len(os.sched_getaffinity(0)) - 1) if stated is None else stated
     large = sum(file.bytes for file in manifest.files) >= LARGE
-    return most if large and manifest.format.kind == "csv" else 0
+    return min(most, _LIMIT) if large and manifest.format.kind == "csv" else 0
 
 
 class Workers:
@@ -76,15 +78,18 @@ class Workers:
 
     def _start(self) -> None:
         environment = os.environ | {"PYTHONHASHSEED": str(secrets.randbelow(2**32))}  # equal rows, equal hashes
-        for _ in range(self._count):
-            process = subprocess.Popen(
-                [sys.executable, "-m", "p06.workers"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-            )
-            self._processes.append(process)
-            for stream in (process.stdin, process.stdout):
-                if stream is not None:
-                    fcntl(stream, F_SETPIPE_SZ, _PIPE)
-            _put(process.stdin, self._setting)
+        command = [sys.executable, "-P", "-m", "p06.workers"]  # -P: no module comes from the folder p06 was called in
+        for place in range(1, self._count + 1):
+            try:
+                process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+                self._processes.append(process)
+                for stream in (process.stdin, process.stdout):
+                    if stream is not None:
+                        with suppress(OSError):  # where the system allows less, pipes stay as they are
+                            fcntl(stream, F_SETPIPE_SZ, _PIPE)
+                _put(process.stdin, self._setting)
+            except OSError:
+                raise P06Error("P06-LOAD-050", worker=place) from None
 
     def _receive(self, turn: int) -> Judged:
         process = self._processes[turn % self._count]
@@ -157,23 +162,32 @@ def _close(stream: IO[bytes]) -> None:
 
 def main() -> None:
     """A worker: settings first, then chunks until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # its loader is told, too, and ends it
+    source, target = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # the answers are all that goes where the loader listens
+    try:
+        _serve(source, target)
+    except (EOFError, pickle.UnpicklingError, BrokenPipeError):  # the loader is done, or gone
+        os._exit(0)
+
+
+def _serve(source: IO[bytes], target: IO[bytes]) -> NoReturn:
+    """Answer until the input ends. Raises EOFError then, BrokenPipeError when nobody listens any more."""
     from p06 import token
 
-    source, target = sys.stdin.buffer, sys.stdout.buffer
     contract, manifest, signed = pickle.load(source)
     sign = token.record_signer(contract.source) if signed else None
     judge = Judge(contract, manifest.period, manifest.admin_code_version, sign)
     while True:
-        try:
-            number, dialect, columns, chunk = pickle.load(source)
-        except EOFError:
-            return
+        number, dialect, columns, chunk = pickle.load(source)
         answer: Any
         try:
             found = judge.judge(number, parse(dialect, columns, chunk))
             answer = Judged(found.entries, found.rejected, pickle.PickleBuffer(found.data), found.rows)
         except P06Error as error:
             answer = error
+        except Exception as error:  # it may quote a row, so only its kind is told
+            answer = P06Error("P06-LOAD-043", kind=f"{type(error).__module__}.{type(error).__name__}")
         _put(target, answer)
 
 

@@ -36,6 +36,7 @@ ERROR_CELL = "error_cell"
 EMPTY_ROW = "empty_row"
 
 _ROWS = 4096  # of one block
+_EXACT_DIGITS = 15  # decimal digits a double keeps apart
 _FIRST_SURE_DAY = date(1900, 3, 1)
 _TEXT_KINDS = ("id12", "code", "text", "enum")
 
@@ -273,8 +274,10 @@ def _failures(column: Column, values: list[Any], kinds: set[type]) -> Iterator[F
     for kind in sorted(kinds - {str}, key=lambda kind: kind.__name__):
         reason = _reason(column, kind)
         rows = [at for at, value in enumerate(values) if type(value) is kind]
-        if reason is None:
-            rows, reason = [at for at in rows if kind is date and values[at] < _FIRST_SURE_DAY], TYPE_DATE
+        if reason is None and kind is date:
+            rows, reason = [at for at in rows if values[at] < _FIRST_SURE_DAY], TYPE_DATE
+        elif reason is None:
+            rows, reason = [at for at in rows if _is_rounded(column, values[at])], NUMERIC_CELL
         if rows:
             yield Failure(np.array(rows, np.int64), reason, column.name)
 
@@ -287,6 +290,14 @@ def _reason(column: Column, kind: type) -> str | None:
         return NUMERIC_CELL if kind is bool else None
     could_be_digits = column.kind == "id12" or (column.kind == "code" and _may_be_digits(column))
     return LOST_LEADING_ZERO if could_be_digits and kind in (float, int) else NUMERIC_CELL
+
+
+def _is_rounded(column: Column, value: Any) -> bool:
+    """Whether a numeric cell may have held more digits than a double keeps, in a column that takes them all."""
+    if type(value) not in (int, float) or (column.precision or 0) <= _EXACT_DIGITS:
+        return False
+    digits = repr(value).partition("e")[0].replace(".", "").strip("-0")
+    return abs(value) >= 10**_EXACT_DIGITS or len(digits) > _EXACT_DIGITS
 
 
 def _may_be_digits(column: Column) -> bool:

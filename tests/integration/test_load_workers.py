@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -11,9 +14,10 @@ import psycopg
 import pytest
 
 from p06 import load, workers
+from p06.contract import Contract
 from p06.errors import P06Error
 from p06.intake import Intake
-from p06.manifest import read
+from p06.manifest import Manifest, read
 from tests.sender import Sender, header, line, visits
 
 
@@ -90,6 +94,54 @@ def test_a_dead_helper_fails_the_load_by_name_and_none_outlives_it(
         with pytest.raises(P06Error, match="P06-LOAD-050"):
             list(batches)
     assert not any(one.is_running() for one in helpers)
+
+
+def _many(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> tuple[Contract, Manifest, Path]:
+    """A delivery of many blocks."""
+    monkeypatch.setattr("p06.reading.BLOCK", 1 << 12)
+    contract, manifest = read(sender.rows(visits(4000)))
+    return contract, manifest, sender.landing / "health_visit" / "2024-01" / "first"
+
+
+def test_a_helper_that_errs_tells_the_kind_of_the_error_and_writes_nothing(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    contract, manifest, folder = _many(sender, monkeypatch)
+    columns = tuple(  # no number can be compared with this
+        replace(one, minimum=Decimal("NaN")) if one.name == "total_amount" else one for one in contract.columns
+    )
+    with Intake(replace(contract, columns=columns), manifest, folder, workers=2) as intake:
+        assert intake.check_headers() == []
+        with pytest.raises(P06Error, match=r"P06-LOAD-043 .*decimal\.InvalidOperation"):
+            list(intake.batches())
+    assert capfd.readouterr() == ("", "")
+
+
+def test_no_helper_runs_what_lies_in_the_folder_p06_was_called_in(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    contract, manifest, folder = _many(sender, monkeypatch)
+    for name in ("numpy", "pyarrow", "p06"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('taken')")
+    monkeypatch.chdir(tmp_path)
+    with Intake(contract, manifest, folder, workers=2) as intake:
+        assert intake.check_headers() == []
+        assert sum(batch.rows for batch in intake.batches()) == 4000
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_interrupt_is_left_to_the_loader(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    contract, manifest, folder = _many(sender, monkeypatch)
+    with Intake(contract, manifest, folder, workers=1) as intake:
+        assert intake.check_headers() == []
+        batches = intake.batches()
+        first = next(batches).rows
+        [helper] = [one for one in psutil.Process().children() if "p06.workers" in one.cmdline()]
+        os.kill(helper.pid, signal.SIGINT)
+        assert first + sum(batch.rows for batch in batches) == 4000
+    assert capfd.readouterr() == ("", "")
 
 
 def test_leaving_early_ends_the_helpers(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,3 +151,12 @@ def test_a_number_of_38_digits_keeps_every_one(sees: psycopg.Connection[Any]) ->
     text = "-99999999999999999999999999999999999999"
     assert Decimal(text) == int(text)
     _compare(sees, [(column("numeric", 38, 0), [text])], 1, 3)
+
+
+@pytest.mark.parametrize("scale", [0, 4])
+def test_a_number_that_fills_64_bits_keeps_its_digits_and_its_sign(sees: psycopg.Connection[Any], scale: int) -> None:
+    for digits in (10**19 - 1, 2**63, 2**63 - 1):
+        whole, decimals = divmod(digits, 10**scale)
+        text = f"{whole}.{decimals:0{scale}}" if scale else str(whole)
+        for number in (text, f"-{text}"):
+            _compare(sees, [(column("numeric", 19, scale), [number])], 1, 3)

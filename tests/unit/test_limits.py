@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.readers import manifest_of
 from tests.sender import Sender, visits
 
-from p06 import contract, header, manifest, workers
+from p06 import contract, header, manifest, readers, workers
 from p06.errors import Refused, UsageError
 from p06.limits import Limits, limits
+from p06.reading import LINES, Reading
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +59,17 @@ def test_more_columns_than_the_limit_refuse_the_file(monkeypatch: pytest.MonkeyP
     assert header.compare(contract.load("health_visit"), names, 1) == []
     found = header.compare(contract.load("health_visit"), [*names, *map(str, range(9))], 1)
     assert [one.code for one in found] == ["P06-LOAD-049"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_lines_set_aside_one_by_one_come_in_blocks_of_bounded_number(tmp_path: Path, kind: str) -> None:
+    path, shape = tmp_path / "part", contract.load("health_visit")
+    names = ",".join(column.physical_name for column in shape.columns)
+    path.write_bytes(names.encode() + b"\n" * 400_000 if kind == "csv" else b"\n" * 400_000)
+    stated = manifest_of(kind, path)
+    reader = readers.reader(shape, stated, Reading(stated.files[0], path, "none"))
+    if kind == "csv":
+        assert reader.header() == []
+    counts = [len(block.unsound) for block in reader.blocks()]
+    assert sum(counts) == reader.seen == (399_999 if kind == "csv" else 400_000)
+    assert max(counts) <= 2 * LINES

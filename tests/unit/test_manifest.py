@@ -160,3 +160,12 @@ def test_a_sheet_that_cannot_be_is_refused(desk: Sender, form: dict[str, Any]) -
     with pytest.raises(Refused) as refused:
         manifest.read(delivery)
     assert [one.where for one in refused.value.mismatches if one.code == "P06-LOAD-004"] == [{"field": "format.sheet"}]
+
+
+@pytest.mark.parametrize("code", "\x02\x05\x06\x14\x19\x1e")
+@pytest.mark.parametrize("field", ["delimiter", "quote"])
+def test_a_letter_of_viscii_separates_nothing(tmp_path: Path, field: str, code: str) -> None:
+    with pytest.raises(Refused) as refused:
+        manifest.read(Sender(tmp_path).rows(visits(1), format={"encoding": "viscii", field: code}))
+    assert [(one.code, one.where) for one in refused.value.mismatches] == [("P06-LOAD-024", {"field": field})]
+    assert manifest.read(Sender(tmp_path).rows(visits(1), name="other", format={field: code}))

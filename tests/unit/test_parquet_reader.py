@@ -90,6 +90,13 @@ def test_a_value_becomes_its_exact_text(tmp_path: Path, column: str, values: Any
     assert raw == found.raws[0] and json.loads(raw)[column] == (text or None)
 
 
+def test_a_zero_of_many_places_leaves_the_numbers_beside_it_alone(tmp_path: Path) -> None:
+    amounts = [Decimal("100"), Decimal("0"), Decimal("80.5"), None, Decimal("-2000")]
+    content = table(5, total_amount=pa.array(amounts, pa.decimal128(20, 8)))  # Arrow writes 0E-8 for the zero
+    found = seen(opened("parquet", written(tmp_path, content)))
+    assert [found.text("total_amount", row) for row in range(5)] == ["100", "0", "80.5", "", "-2000"]
+
+
 @pytest.mark.parametrize(
     ("column", "values", "told"),
     [

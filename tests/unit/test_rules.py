@@ -169,3 +169,27 @@ def test_sums_of_more_than_28_digits_are_exact() -> None:
     }
     found = judge.judge(columns)
     assert [(one.rows.tolist(), one.reason) for one in found] == [([1], rules.CROSS_FIELD)]
+
+
+def test_a_sum_over_columns_of_unlike_scales_is_exact() -> None:
+    scales = {"total_amount": 0, "insurance_paid": 0, "patient_paid": 4}
+    shape = contract.load("health_visit")
+    columns = tuple(replace(one, scale=scales.get(one.name, one.scale)) for one in shape.columns)
+    judge = Rules(replace(shape, columns=columns), PERIOD, AREAS)
+
+    def told(total: str, insurance: str, patient: str) -> list[str]:
+        row = {**VISIT, "total_amount": total, "insurance_paid": insurance, "patient_paid": patient}
+        found = judge.judge({name: pa.array([text], pa.string()) for name, text in row.items()})
+        return [one.reason for one in found]
+
+    assert told("900000000000001", "900000000000000", "1") == []
+    assert told("900000000000001", "900000000000000", "0.9984") == ["cross_field"]
+
+
+def test_a_pattern_in_python_s_own_syntax_judges_by_python() -> None:
+    shape = contract.load("health_visit")
+    columns = tuple(replace(one, pattern="V[0-9]++") if one.name == "visit_id" else one for one in shape.columns)
+    judge = Rules(replace(shape, columns=columns), PERIOD, AREAS)
+    rows = {name: pa.array([text] * 2, pa.string()) for name, text in VISIT.items()}
+    found = judge.judge(rows | {"visit_id": pa.array(["V1", "X1"])})
+    assert [(one.reason, one.rows.tolist()) for one in found] == [("pattern", [1])]

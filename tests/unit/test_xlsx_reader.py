@@ -9,6 +9,7 @@ import re
 import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -491,3 +492,25 @@ def test_damage_is_refused_with_a_code_or_leaves_rows(
     else:
         assert part or rows == sound  # the archive's own checksums leave nothing else
     assert time.monotonic() - begun < 10
+
+
+@pytest.mark.parametrize(
+    ("cell", "precision", "told"),
+    [
+        ("123456789012345.6789", 19, ["numeric_cell"]),
+        ("1234567890123456", 19, ["numeric_cell"]),
+        ("1000000000000000001", 19, ["numeric_cell"]),
+        ("99999999999.9999", 19, []),
+        ("-100.5", 19, []),
+        ("123456789012345.6789", 15, []),  # the rules refuse what a double keeps of it
+    ],
+)
+def test_a_number_of_more_digits_than_a_cell_keeps_is_not_taken_for_the_rest_of_it(
+    tmp_path: Path, cell: str, precision: int, told: list[str]
+) -> None:
+    columns = tuple(
+        replace(one, precision=precision, scale=4) if one.name == "total_amount" else one for one in visits().columns
+    )
+    content = with_cell("total_amount", f'<c r="{{}}"><v>{cell}</v></c>')
+    found = seen(opened("xlsx", written(tmp_path, content), visits(columns=columns)))
+    assert [reason for _, reason in found.failures.get(2, [])] == told
