@@ -26,7 +26,7 @@ WORDS = 4_000  # distinct words looked at: a tenth of a second
 # every commune, in each encoding), in wrongly declared ones at least 0.5 (VISCII declared as TCVN3). A file in which a
 # fifth of the rows is damaged still passes, and its rows are judged one by one.
 UNREADABLE = 0.25
-EVIDENCE = 3  # such words at least: two may be chance (a foreigner's name that another table reads as a syllable)
+EVIDENCE = 5  # such words at least: a few may be chance or damage, and stay a matter of their rows
 _WIDE = 0.25  # share of NUL bytes at one parity: UTF-16 of csv and jsonl, ASCII between the names, has 0.4 and more
 _WIDE_LEAST = 8  # of them; a NUL or two in a short file are damage, and a matter of their rows
 
