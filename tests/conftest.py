@@ -16,6 +16,14 @@ from tests.sender import Sender, superuser, wipe
 pytest_plugins = ["tests.resume"]
 
 
+_SLOW = ("test_end_to_end.py", "test_gate.py", "test_register_history.py", "test_stack.py", "test_any_order.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that no core is left with one at the end."""
+    items.sort(key=lambda item: _SLOW.index(item.path.name) if item.path.name in _SLOW else len(_SLOW))
+
+
 def _settle(patch: pytest.MonkeyPatch, home: Path) -> None:
     """Make this home the one the settings name."""
     for name in ("P06_DATABASE_URL", "P06_LANDING", "P06_CONTRACTS", "P06_TOKEN_KEY_FILE", "P06_FAIL_AT"):

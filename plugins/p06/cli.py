@@ -119,7 +119,11 @@ def test(
     os.chdir(settings().root)
     marker = ["-m", "long"] if long else ["-m", "not long"]
     whole = not long and not context.args
-    at_once = ["-n", str(min(len(os.sched_getaffinity(0)), 4)), "--dist", "loadfile"] if whole else []
+    at_once = (
+        ["-n", str(min(len(os.sched_getaffinity(0)), 4)), "--dist", "loadfile", "--no-loadscope-reorder"]
+        if whole
+        else []
+    )
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *marker, *at_once, *context.args])
 
 
