@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -141,10 +141,11 @@ class Intake:
         self._spool.seek(0)
         while True:
             try:
-                entries: list[Rejected] = pickle.load(self._spool)
+                first, entries = pickle.load(self._spool)
             except EOFError:
                 return
             ordinals = np.array([entry.ordinal for entry in entries])
+            ordinals[ordinals >= 0] += first
             places = np.minimum(np.searchsorted(removed, ordinals), max(len(removed) - 1, 0))
             gone = removed[places] == ordinals if len(removed) else np.zeros(len(entries), np.bool_)
             yield from compress(entries, (~gone).tolist())
@@ -161,10 +162,9 @@ class Intake:
     def _keep(self, judged: Judged) -> None:
         """Remember what a block's records leave behind."""
         first = self._repeats.add(judged.entries) if len(judged.entries) else 0
-        rejected = [one if one.ordinal < 0 else replace(one, ordinal=first + one.ordinal) for one in judged.rejected]
-        if rejected:
-            pickle.dump(rejected, self._spool, pickle.HIGHEST_PROTOCOL)
-        self.rejected += len(rejected)
+        if judged.rejected:
+            pickle.dump((first, judged.rejected), self._spool, pickle.HIGHEST_PROTOCOL)
+        self.rejected += len(judged.rejected)
         self.passed += judged.rows
 
     def _again(self, number: int, places: Iterable[Any]) -> Iterator[tuple[bytes, dict[str, str]]]:

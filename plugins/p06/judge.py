@@ -30,7 +30,7 @@ Sign = Callable[[Iterable[bytes]], bytes]  # KEY_BYTES of each message, one afte
 class Rejected:
     """One record for quarantine. ``columns[i]`` is what ``reasons[i]`` speaks of, None for the whole row."""
 
-    ordinal: int  # among sound records, -1 for others
+    ordinal: int  # among the sound records of its block, or of all files once found; -1 for others
     file: int
     line: int
     record: int
