@@ -18,15 +18,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import psycopg
 import pytest
 
-from p06 import pull
+from p06 import load, pull
 from p06.origins import http as api
 from p06.period import Period
 from p06.settings import settings
 from tests.integration import origin
 from tests.integration.origin import SECRET, command, hidden, visible
-from tests.sender import Sender
+from tests.sender import VISIT, Sender
 
 JANUARY = Period(2024, 1)
 NAME = "p06_health_visit_portal"
@@ -181,6 +182,21 @@ def test_every_record_arrives_with_every_digit(
     assert len(ministry.asked) == asked
     assert len(ministry.tokens) == 1
     assert "since=2024-01-01&before=2024-02-01" in ministry.asked[0]
+
+
+def test_what_an_api_serves_is_what_is_staged(ministry: Ministry, sees: psycopg.Connection[Any]) -> None:
+    visits = [{**VISIT, "visit_id": f"V{number}", "total_amount": "100.00"} for number in range(9)]
+    ministry.records = [json.dumps({name: value or None for name, value in one.items()}) for one in visits]
+    ministry.records.append(json.dumps({**VISIT, "visit_id": "BAD", "sex": "X"}))
+    assert pulled() == [("pulled", 1, None)]
+    [done] = [load.stage(one) for one in load.pending()]
+    assert done.counts is not None
+    assert (done.counts.received, done.counts.staged, done.reasons) == (10, 9, {"unknown_code": 1})
+    [leaf] = sees.execute("select 'staging.' || staging_table from control.extract").fetchall()[0]
+    staged = sees.execute(
+        f"select lpad(citizen_id::text, 12, '0'), visit_id, full_name, total_amount::text from {leaf} order by visit_id"
+    ).fetchall()
+    assert staged == [(v["citizen_id"], v["visit_id"], v["full_name"], v["total_amount"]) for v in visits]
 
 
 def test_page_sizes_do_not_show_in_the_bytes(ministry: Ministry) -> None:
