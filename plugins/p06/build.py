@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -18,13 +18,14 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from p06 import codelist, database, marts, project
+from p06 import codelist, contract, database, marts, project
 from p06.errors import P06Error
 from p06.period import Period
 from p06.settings import settings
 
 Report = Callable[[str], None]
 EARLIEST_AREAS = date(1900, 1, 1)
+REGISTER = "population_register"
 HORIZON = "horizon"  # the part of a register state that names the last month it reaches, as YYYYMM
 
 # What a row of vault.register_row is made with; macros that have nothing to do with it stand in other files.
@@ -69,15 +70,21 @@ class ExtractRef:
     duplicates: int
     quarantined: int
     staged: int
+    follows: tuple[ExtractRef, ...] = ()  # of a register's snapshot: what tells who was in the register before it
 
     @property
     def key(self) -> int:
         """A 64-bit name of the extract, of the leaf that holds its rows and how many, and of the code that reads them.
 
-        It is another after a replay, and after a change of that code: the vault then holds the extract anew.
+        It is another after a replay, and after a change of that code: the vault then holds the extract anew. Of a
+        snapshot the vault holds what changed since the extracts it follows, so that it is named with these.
         """
-        name = hashlib.sha256(f"{self.extract_id}|{self.leaf}|{self.staged}|{_row_code()}".encode()).digest()
-        return int.from_bytes(name[:8], "big", signed=True)
+        name = f"{self.extract_id}|{self.leaf}|{self.staged}|{_row_code()}"
+        if self.follows:
+            name += "|".join(
+                f"|{ref.extract_id}|{ref.leaf}|{ref.staged}|{_area_edition(ref)}" for ref in (self, *self.follows)
+            )
+        return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
 
 
 @dataclass(frozen=True)
@@ -147,7 +154,7 @@ def register_is_current(
         ).fetchall()
     )
     code = connection.execute("select code_hash from vault.register_state_code where state = %s", (state,)).fetchone()
-    return code == (_register_code(),) and written == _inputs(register, horizon)
+    return code == (_register_code(),) and written == _inputs(_formed(register), horizon)
 
 
 def forget_states(connection: psycopg.Connection[Any]) -> list[str]:
@@ -220,7 +227,7 @@ def _variables(spec: BuildSpec, connection: psycopg.Connection[Any], moves: bool
             }
             for name, ref in sorted(received.items())
         },
-        "register": [_mark(ref) for ref in sorted(spec.register, key=lambda ref: ref.period)],
+        "register": [_mark(ref) for ref in _formed(spec.register)],
     }
     return variables | (_register_changes(spec, connection) if moves else {})
 
@@ -232,40 +239,84 @@ def _mark(ref: ExtractRef) -> dict[str, Any]:
         "leaf": ref.leaf,
         "period": ref.period.first_day.isoformat(),
         "area_edition": _area_edition(ref).isoformat(),
+        "follows": [{"leaf": one.leaf, "area_edition": _area_edition(one).isoformat()} for one in ref.follows],
     }
+
+
+def _formed(register: Iterable[ExtractRef]) -> list[ExtractRef]:
+    """The register's extracts, oldest first; a snapshot follows the one before it and the changes since that one."""
+    known = contract.load(REGISTER)
+    formed: list[ExtractRef] = []
+    before: list[ExtractRef] = []
+    for ref in sorted(register, key=lambda ref: ref.period):
+        is_snapshot = known.register_form(ref.period) == "snapshot"
+        formed.append(replace(ref, follows=tuple(before) if is_snapshot else ()))
+        before = [ref] if is_snapshot else [*before, ref]
+    return formed
 
 
 def _register_changes(spec: BuildSpec, connection: psycopg.Connection[Any]) -> dict[str, Any]:
     """Which register extracts are new to the vault, and which differ from those of the visible state."""
-    held = dict(connection.execute("select extract_key, period from vault.register_extract").fetchall())
+    held = {
+        row[0]: row[1:]
+        for row in connection.execute("select extract_key, period, area_edition from vault.register_extract").fetchall()
+    }
     before = set(
         connection.execute(
             "select part, extract_key from vault.register_state_extract where state = %s", (spec.state_before,)
         ).fetchall()
     )
-    after = _inputs(spec.register, spec.horizon)
-    periods = held | {ref.key: ref.period.first_day for ref in spec.register}
+    formed = _formed(spec.register)
+    after = _inputs(formed, spec.horizon)
+    known = held | {ref.key: (ref.period.first_day, _area_edition(ref)) for ref in formed}
+    periods = {key: period for key, (period, _) in known.items()}
     horizon = _last_month(before, periods)
-    changed = {key for part, key in before ^ after if part != HORIZON}
+    alone, pairs = _differing(before, after, known)
     code = connection.execute(
         "select code_hash from vault.register_state_code where state = %s", (spec.state_before,)
     ).fetchone()
-    everyone = not changed or code is None or code[0] != _register_code() or _crosses_reform(before, after, periods)
+    everyone = (
+        not (alone or pairs) or code is None or code[0] != _register_code() or _crosses_reform(before, after, periods)
+    )
     return {
-        "register_new": [_mark(ref) for ref in spec.register if ref.key not in held],
-        "register_changed": [{"key": key, "period": periods[key].isoformat()} for key in sorted(changed)],
+        "register_new": [_mark(ref) for ref in formed if ref.key not in held],
+        "register_changed": [{"key": key, "period": periods[key].isoformat()} for key in alone],
+        "register_corrected": [{"key": key, "by": by, "period": periods[key].isoformat()} for key, by in pairs],
         "register_everyone": everyone,
         "register_horizon_before": (horizon or EARLIEST_AREAS).isoformat(),
     }
 
 
-def _inputs(register: Iterable[ExtractRef], horizon: Period) -> set[tuple[str, int]]:
+def _differing(
+    before: set[tuple[str, int]], after: set[tuple[str, int]], known: dict[int, tuple[date, date | None]]
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """The extracts only one of two states reads, and those pairs of a month of which one takes the other's place.
+
+    Of a pair only the rows that differ touch anyone, as long as both are read for the same and under one area list.
+    """
+    parts: dict[int, tuple[list[str], bool]] = {}
+    for part, key in sorted((before ^ after) - {entry for entry in before | after if entry[0] == HORIZON}):
+        parts.setdefault(key, ([], (part, key) in after))[0].append(part)
+    places: dict[tuple[Any, ...], dict[bool, int]] = {}
+    for key, (read_for, is_new) in parts.items():
+        places.setdefault((*known[key], *read_for), {})[is_new] = key
+    alone, pairs = [], []
+    for place, found in places.items():
+        if len(found) == 2 and place[1] is not None:
+            pairs.append((found[False], found[True]))
+        else:
+            alone += found.values()
+    return sorted(alone), sorted(pairs)
+
+
+def _inputs(formed: Iterable[ExtractRef], horizon: Period) -> set[tuple[str, int]]:
     """What a register state is made from: links of all extracts, rows up to the horizon, and that month itself.
 
     A reform, or a card dated ahead, takes effect in a month whether or not it has a register extract of its own.
     """
-    links = {("links", ref.key) for ref in register}
-    rows = {("rows", ref.key) for ref in register if ref.period <= horizon}
+    keys = {ref.key: ref.period for ref in formed}
+    links = {("links", key) for key in keys}
+    rows = {("rows", key) for key, period in keys.items() if period <= horizon}
     return links | rows | {(HORIZON, horizon.year * 100 + horizon.month)}
 
 
@@ -291,7 +342,7 @@ def _record_state(spec: BuildSpec, connection: psycopg.Connection[Any]) -> None:
     with connection.cursor() as cursor:
         cursor.executemany(
             "insert into vault.register_state_extract (state, part, extract_key) values (%s, %s, %s)",
-            [(spec.state_after, part, key) for part, key in sorted(_inputs(spec.register, spec.horizon))],
+            [(spec.state_after, part, key) for part, key in sorted(_inputs(_formed(spec.register), spec.horizon))],
         )
     connection.execute(
         "insert into vault.register_state_code (state, code_hash) values (%s, %s)", (spec.state_after, _register_code())

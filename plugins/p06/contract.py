@@ -27,6 +27,7 @@ from p06.settings import settings
 ColumnKind = Literal["text", "code", "enum", "id12", "date", "timestamp", "numeric", "integer"]
 Classification = Literal["public", "internal", "basic", "sensitive", "identifier"]
 SourceKind = Literal["register", "state", "events"]
+RegisterForm = Literal["changes", "snapshot"]
 
 IDENTITY = ("citizen_id", "old_id", "full_name", "birth_date", "sex")
 SUFFIX = ".odcs.yaml"
@@ -204,6 +205,7 @@ class Contract:
     allow_added: bool = False
     allow_missing: bool = False
     legal_basis: tuple[str, ...] = ()
+    register_forms: tuple[tuple[RegisterForm, Span], ...] = ()  # of a register; in other periods it sends changes
     hash: str = field(default="", compare=False)
 
     @property
@@ -233,6 +235,10 @@ class Contract:
             rules=tuple(r for r in self.rules if period in r.span and names.issuperset({r.left, *r.right})),
             commune_column=self.commune_column if self.commune_column in names else None,
         )
+
+    def register_form(self, period: Period) -> RegisterForm:
+        """What a register's extract of the period holds: the rows that changed, or everyone (a snapshot)."""
+        return next((form for form, span in self.register_forms if period in span), "changes")
 
     def column(self, name: str) -> Column:
         """The column of that name. Raises KeyError."""
@@ -421,6 +427,7 @@ class _Reader:
             allow_added=self.flag(own, "allowAdded"),
             allow_missing=self.flag(own, "allowMissing"),
             legal_basis=self.legal_basis(own.get("legalBasis")),
+            register_forms=self.register_forms(own.get("registerForm"), cast(SourceKind, kind)),
         )
         object.__setattr__(contract, "hash", _hash(contract))
         return contract
@@ -563,19 +570,30 @@ class _Reader:
 
     def codelists(self, value: Any) -> tuple[tuple[str, Span], ...]:
         """One name, or several as ``{list, since, until}`` in the order of their periods, which do not overlap."""
+        return tuple((self.codelist(name), span) for name, span in self.over_time(value, "list", "codelist"))
+
+    def register_forms(self, value: Any, kind: SourceKind) -> tuple[tuple[RegisterForm, Span], ...]:
+        """One form, or several as ``{form, since, until}``; only a register has one."""
+        found = self.over_time(value, "form", "registerForm")
+        if found and (kind != "register" or any(form not in get_args(RegisterForm) for form, _ in found)):
+            self.fail("P06-CONTRACT-014", at="registerForm")
+        return tuple((cast(RegisterForm, form), span) for form, span in found)
+
+    def over_time(self, value: Any, name: str, at: str) -> list[tuple[Any, Span]]:
+        """A value for ever, or several as ``{<name>, since, until}`` in the order of their periods."""
         if value is None:
-            return ()
+            return []
         if not isinstance(value, list):
-            return ((self.codelist(value), Span()),)
+            return [(value, Span())]
         found = []
         for item in value:
-            if not isinstance(item, dict) or not set(item) <= {"list", "since", "until"}:
-                self.fail("P06-CONTRACT-014", at="codelist")
-            found.append((self.codelist(item.get("list")), self.span(item)))
+            if not isinstance(item, dict) or not set(item) <= {name, "since", "until"}:
+                self.fail("P06-CONTRACT-014", at=at)
+            found.append((item.get(name), self.span(item)))
         for (_, before), (_, after) in pairwise(found):
             if before.until is None or after.since is None or after.since <= before.until:
-                self.fail("P06-CONTRACT-014", at="codelist since, until")
-        return tuple(found)
+                self.fail("P06-CONTRACT-014", at=f"{at} since, until")
+        return found
 
     def span(self, item: dict[str, Any]) -> Span:
         since, until = self.period(item.get("since")), self.period(item.get("until"))
@@ -696,7 +714,11 @@ def _hash(contract: Contract) -> str:
         "mart": contract.mart,
         "commune_column": contract.commune_column,
         "cut_off_day": contract.cut_off_day,
-    }
+    } | (
+        {"register_forms": [[form, *span.meaning()] for form, span in contract.register_forms]}
+        if contract.register_forms
+        else {}
+    )
     text = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -89,12 +89,19 @@ class Ledger:
         content = {
             "extracts": {name: self.marks[ref.extract_id] for name, ref in sorted(extracts.items())},
             "register": [
-                (str(ref.period), *self.marks[ref.extract_id]) for ref in self.register if ref.period <= period
+                (str(ref.period), *self.marks[ref.extract_id], *self._form(ref))
+                for ref in self.register
+                if ref.period <= period
             ],
             "joined_later": self._joined_later(period),
             "reference": {name: codelist.hash(name) for name in ("area", "area_change")},
         }
         return Inputs(period, extracts, self.register, json.loads(json.dumps(content)))
+
+    def _form(self, ref: ExtractRef) -> tuple[str, ...]:
+        """Named where it is not the changes alone."""
+        form = self.contracts[REGISTER].register_form(ref.period)
+        return () if form == "changes" else (form,)
 
     def missing(self, period: Period) -> tuple[str, ...]:
         """Sources due for the period, neither accepted nor waived, and register months missing before it."""

@@ -1,4 +1,8 @@
 -- one row per citizen whom the register extracts changed since the visible state touch
+{%- set said = [
+    'citizen_id', 'previous_citizen_id', 'is_removed', 'old_id', 'full_name', 'birth_date', 'sex', 'residence_commune_code',
+    'status', 'death_date', 'id_card_issued_on', 'eid_level',
+] %}
 {%- set reached = [var('register_horizon_before'), var('register_horizon')] | sort %}
 
 with
@@ -15,6 +19,22 @@ changed_numbers as (
     where
     {%- for extract in var('register_changed') %}
         {{ 'or ' if not loop.first }}(r.period = date '{{ extract["period"] }}' and r.extract_key = {{ extract["key"] }})
+    {%- else %}
+        false
+    {%- endfor %}
+    {%- for extract in var('register_corrected') %}
+    union
+    -- of a correction those whose rows differ
+    select unnest(array[b.citizen_id, b.previous_citizen_id, a.citizen_id, a.previous_citizen_id])
+    from (
+        select {{ said | join(', ') }} from {{ ref('register_row') }}
+        where period = date '{{ extract["period"] }}' and extract_key = {{ extract["key"] }}
+    ) as b
+    full join (
+        select {{ said | join(', ') }} from {{ ref('register_row') }}
+        where period = date '{{ extract["period"] }}' and extract_key = {{ extract["by"] }}
+    ) as a on a.citizen_id = b.citizen_id
+    where (a.{{ said | join(', a.') }}) is distinct from (b.{{ said | join(', b.') }})
     {%- endfor %}
     union
     -- whose card is dated ahead, to a month that one of the two states reaches and the other does not

@@ -6,7 +6,7 @@ select
     period,
     citizen_id,
     previous_citizen_id,
-    record_op = 'remove' as is_removed,
+    coalesce(record_op = 'remove', false) as is_removed,
     old_id,
     full_name,
     {{ normalised_name('full_name') }} as name_norm,
