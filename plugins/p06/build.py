@@ -300,7 +300,8 @@ def _differing(
     places: dict[tuple[Any, ...], dict[bool, int]] = {}
     for key, (read_for, is_new) in parts.items():
         places.setdefault((*known[key], *read_for), {})[is_new] = key
-    alone, pairs = [], []
+    alone: list[int] = []
+    pairs: list[tuple[int, int]] = []
     for place, found in places.items():
         if len(found) == 2 and place[1] is not None:
             pairs.append((found[False], found[True]))
