@@ -60,11 +60,9 @@ def metered() -> Iterator[list[Cost]]:
     """Measures the block: this process and the server's sessions that begin and end in it."""
     import psutil
 
-    from p06 import database
+    from p06.settings import settings
 
-    with database.connect("admin", autocommit=True) as connection:
-        folder = connection.execute("show data_directory").fetchone()[0]  # type: ignore[index]
-    server = psutil.Process(int(Path(folder, "postmaster.pid").read_text().split()[0]))
+    server = psutil.Process(int((settings().home / "postgres" / "postmaster.pid").read_text().split()[0]))
 
     def used() -> float:
         theirs, own = server.cpu_times(), psutil.Process().cpu_times()
@@ -76,7 +74,7 @@ def metered() -> Iterator[list[Cost]]:
     yield found
     wall = time.perf_counter() - started
     time.sleep(0.3)
-    found.append(Cost(wall, used() - before - 0.0))
+    found.append(Cost(wall, used() - before))
 
 
 def register_rows(number: int, citizens: int, everyone: bool) -> tuple[dict[str, str], str]:
@@ -107,16 +105,7 @@ def deliver(warehouse: Any, number: int, citizens: int, everyone: bool = False, 
 
 
 def step(warehouse: Any, horizon: int) -> Cost:
-    """Write the register state of all that is accepted, as a build of the month does, and point readers at it."""
-    from p06 import build, database
-    from p06.build import BuildSpec
-    from p06.period import Period
-
-    month = Period.parse(period(horizon))
-    register = tuple(ref for (source, _), ref in sorted(warehouse.accepted.items()) if source == REGISTER)
-    with database.connect("builder") as connection:
-        before = connection.execute("select state from control.register_state").fetchone()[0]  # type: ignore[index]
-    spec = BuildSpec(1, month, {}, register, month, before, before + 1)
+    """Write the register state of all that is accepted, and point readers at it."""
     models: dict[str, float] = {}
 
     def told(text: str) -> None:
@@ -124,13 +113,7 @@ def step(warehouse: Any, horizon: int) -> Cost:
         models[name] = float(seconds)
 
     with metered() as found:
-        with database.connect("builder") as connection:
-            variables = build._variables(spec, connection, moves=True)
-        build._invoke("run", variables, told, ["--select", "+tag:register"])
-        with database.connect("builder") as connection:
-            build._record_state(spec, connection)
-    with database.connect("publisher") as connection:
-        connection.execute("update control.register_state set state = %s", (spec.state_after,))
+        warehouse.state(period(horizon), told)
     found[0].models = models
     return found[0]
 
@@ -157,18 +140,20 @@ class Homes:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.warehouses: dict[str, Any] = {}
+        self.places: dict[str, Path] = {}
 
     def open(self, name: str) -> Any:
         """A fresh warehouse; it becomes the current one."""
         from tests.dbt.hand_staged import fresh
 
-        months.settle(self.folder / name)
+        self.places[name] = self.folder / f"{name}-{len(list(self.folder.iterdir()))}"  # a server's place serves once
+        months.settle(self.places[name])
         self.warehouses[name] = fresh()
         return self.warehouses[name]
 
     def turn(self, name: str) -> Any:
         """Make a warehouse the current one."""
-        months.settle(self.folder / name)
+        months.settle(self.places[name])
         return self.warehouses[name]
 
     def close(self, name: str) -> None:
@@ -178,7 +163,8 @@ class Homes:
         self.turn(name)
         database.stop()
         del self.warehouses[name]
-        shutil.rmtree(self.folder / name, ignore_errors=True)
+        for path in self.places[name].iterdir():
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
 
     def close_all(self) -> None:
         """Stop every server."""
@@ -349,7 +335,7 @@ def measure_cascade(homes: Homes, options: argparse.Namespace) -> None:
 
     warehouse = homes.open("cascade")
     _month_of_all(warehouse, 1, options.citizens)
-    folder = homes.folder / "cascade" / "dbt"
+    folder = homes.places["cascade"] / "dbt"
     warehouse.build(period(1), publish=False, test=False)
     statements = months.by_hand(folder, lambda path: "/identity/matching/" in path)
     rows = sum(ref.staged for (source, _), ref in warehouse.accepted.items() if source != REGISTER)

@@ -106,6 +106,22 @@ class Warehouse:
             self._publish(spec)
         return failed
 
+    def state(self, period: str, report: build.Report = lambda text: None) -> None:
+        """Write the register's state as a build of the month does, and point readers at it; no month is built."""
+        month = Period.parse(period)
+        horizon = max(month, self.newest or month)
+        register = tuple(ref for (source, _), ref in sorted(self.accepted.items()) if source == "population_register")
+        with database.connect("builder") as connection:
+            before = connection.execute("select state from control.register_state").fetchone()[0]  # type: ignore[index]
+            spec = BuildSpec(1, month, {}, register, horizon, before, before + 1)
+            variables = build._variables(spec, connection, moves=True)
+        build._invoke("run", variables, report, ["--select", "+tag:register"])
+        with database.connect("builder") as connection:
+            build._record_state(spec, connection)
+        self.newest = horizon
+        with database.connect("publisher") as connection:
+            connection.execute("update control.register_state set state = %s", (spec.state_after,))
+
     def rows(self, query: str, role: str = "analyst") -> list[tuple[Any, ...]]:
         """What a reader sees."""
         with database.connect(role) as connection:

@@ -141,6 +141,11 @@ class Contract:
     commune_column: str | None
     names: tuple[str, ...] = ()
     at: dict[str, int] = field(default_factory=dict, hash=False, compare=False)
+    snapshots: tuple[tuple[date, date], ...] = ()  # of a register: first and last months in which it sends everyone
+
+    def sends_everyone(self, period: date) -> bool:
+        """Whether a register's extract of the month is the whole register; else what changed in the month."""
+        return any(since <= period <= until for since, until in self.snapshots)
 
     def value(self, row: Row, name: str) -> Any:
         """A column's value in a row; None where the source has no such column."""
@@ -178,6 +183,19 @@ def _contract(path: Path) -> Contract:
         commune_column=custom.get("communeColumn"),
         names=names,
         at={name: at for at, name in enumerate(names)},
+        snapshots=_snapshots(custom.get("registerForm")),
+    )
+
+
+def _snapshots(stated: Any) -> tuple[tuple[date, date], ...]:
+    forms = stated if isinstance(stated, list) else [{"form": stated}]
+    return tuple(
+        (
+            month(str(form["since"])) if form.get("since") else date.min,
+            month(str(form["until"])) if form.get("until") else date.max,
+        )
+        for form in forms
+        if form["form"] == "snapshot"
     )
 
 

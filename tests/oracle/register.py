@@ -1,4 +1,8 @@
-"""The population register in time: who is one person, what was known of them in a month, and the versions of it."""
+"""The population register in time: who is one person, what was known of them in a month, and the versions of it.
+
+A register sends the rows that changed, or everyone, month by month as its contract says. What it sends as everyone
+stands alone: who is not in it is not in the register, whatever earlier months said.
+"""
 
 from __future__ import annotations
 
@@ -91,11 +95,12 @@ class Register:
     """All accepted register extracts together."""
 
     def __init__(self, contract: Contract, extracts: Iterable[Extract], areas: Areas) -> None:
-        self.areas = areas
+        self.areas, extracts = areas, list(extracts)
         self.entries: dict[str, list[Entry]] = defaultdict(list)  # number -> its rows, oldest first
         self.stated: dict[str, date] = {}  # previous number -> period of the first row that states it
         previous: dict[str, set[str]] = defaultdict(set)
         self.periods: list[date] = []
+        self.snapshots = sorted(extract.period for extract in extracts if contract.sends_everyone(extract.period))
         for extract in sorted(extracts, key=lambda extract: extract.period):
             self.periods.append(extract.period)
             for row in extract.staged.values():
@@ -148,10 +153,11 @@ class Register:
 
     def _state(self, period: date) -> State:
         state = State()
+        since = max((month for month in self.snapshots if month <= period), default=date.min)
         for root, numbers in self.numbers.items():
             held: list[Entry] = []
             for number in numbers:
-                rows = [entry for entry in self.entries.get(number, ()) if entry.period <= period]
+                rows = [entry for entry in self.entries.get(number, ()) if since <= entry.period <= period]
                 # Reading: once stated as a previous number, a number has left for good, also if a later row of its
                 # own arrives; the other reading would let that row bring it back.
                 left = number in self.stated and self.stated[number] <= period
