@@ -340,8 +340,9 @@ def measure_cascade(homes: Homes, options: argparse.Namespace) -> None:
     statements = months.by_hand(folder, lambda path: "/identity/matching/" in path)
     rows = sum(ref.staged for (source, _), ref in warehouse.accepted.items() if source != REGISTER)
     totals: dict[str, list[float]] = {}
+    processor = []
     for _ in range(options.rounds):
-        with database.connect("builder", autocommit=True) as connection:
+        with metered() as used, database.connect("builder", autocommit=True) as connection:
             connection.execute(f"set work_mem = '{build._work_memory()}MB'")
             connection.execute("set synchronous_commit = off")
             for name, statement in statements:
@@ -349,6 +350,7 @@ def measure_cascade(homes: Homes, options: argparse.Namespace) -> None:
                 with connection.transaction():
                     connection.execute(statement.encode(), prepare=False)
                 totals.setdefault(name, []).append(time.perf_counter() - started)
+        processor.append(used[0].processor)
     found = {name: statistics.median(values) for name, values in totals.items()}
     for name, seconds in sorted(found.items(), key=lambda item: -item[1]):
         print(f"  {seconds:6.2f} s {name}")
@@ -356,7 +358,8 @@ def measure_cascade(homes: Homes, options: argparse.Namespace) -> None:
     steps = whole - found.get("int_register_number", 0.0)
     print(f"{rows} records against {options.citizens} citizens: {whole:.2f} s, the steps alone {steps:.2f} s")
     print(
-        f"seconds per million records: {whole / rows * 1e6:.2f} (limit 5), the steps alone {steps / rows * 1e6:.2f}",
+        f"seconds per million records: {whole / rows * 1e6:.2f} (limit 5), the steps alone {steps / rows * 1e6:.2f};"
+        f" of processor {statistics.median(processor) / rows * 1e6:.2f}",
         flush=True,
     )
     homes.close("cascade")

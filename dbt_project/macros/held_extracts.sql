@@ -16,7 +16,7 @@
         create index if not exists {{ this.identifier }}_linked on {{ target_relation }} (previous_citizen_id) where previous_citizen_id is not null;
         create index if not exists {{ this.identifier }}_period on {{ target_relation }} using brin (period);
         {% if var('register_new') %}
-        analyze {{ target_relation }};
+        {{ analyse_when_grown(target_relation) }}
         {% endif %}
     {% endcall %}
     {% do adapter.commit() %}

@@ -404,6 +404,7 @@ def _invoke(
     with _environment():
         from dbt.cli.main import dbtRunner
 
+        _keep_sessions()
         manifest = _manifest(folder)
         runner = dbtRunner(manifest=manifest, callbacks=[_Progress(report)])
         outcome = runner.invoke([command, *_flags(folder), "--vars", json.dumps(variables), "--threads", "2", *options])
@@ -420,6 +421,27 @@ def _invoke(
         failure = BuildInterrupted if passing else BuildFailed
         raise failure(code, model=first.node.name, reason=_reason(first.message or "")) from None
     return list(results)
+
+
+@cache
+def _keep_sessions() -> None:
+    """A thread of dbt keeps its session from one model to the next; dbt opens one for each, and closes all at the end."""
+    from dbt.adapters.postgres.connections import PostgresConnectionManager
+
+    close = PostgresConnectionManager.release
+
+    def release(self: Any) -> None:
+        connection = self.get_if_exists()
+        if connection is None or connection.state != "open" or connection.handle.closed:
+            close(self)
+            return
+        try:
+            self.rollback_if_open()
+        except Exception:
+            self.clear_thread_connection()
+            raise
+
+    PostgresConnectionManager.release = release
 
 
 def _manifest(folder: Path) -> Any:
@@ -461,7 +483,8 @@ def _environment() -> Iterator[None]:
         "DBT_ENV_SECRET_P06_PASSWORD": str(address.get("password") or ""),
         "P06_DBT_DBNAME": str(address["dbname"]),
         "P06_DBT_SSLMODE": str(address.get("sslmode") or "prefer"),
-        "PGOPTIONS": f"-c timezone=UTC -c synchronous_commit=off -c work_mem={_work_memory()}MB",
+        "PGOPTIONS": f"-c timezone=UTC -c synchronous_commit=off -c work_mem={_work_memory()}MB"
+        " -c random_page_cost=1.1",
         "DO_NOT_TRACK": "1",
     }
     before = {name: os.environ.get(name) for name in values}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from p06 import database, project
+from p06 import build, database, project
 from p06.settings import settings
 from tests.dbt.hand_staged import NEW_AREAS, OLD_AREAS, Row, Warehouse, fresh, token
 from tests.oracle import reading
@@ -287,6 +287,30 @@ FORMS = {
     MIXED: lambda period: period in ("2025-06", "2025-07"),
     "changes": lambda _: False,
 }
+
+
+def test_one_pass_over_the_table_and_looks_through_its_index_write_the_same(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = build._variables
+    found = []
+    for share in (0, 2):  # everyone is above the one share, nobody above the other
+        monkeypatch.setattr(
+            build, "_variables", lambda *a, share=share, **k: variables(*a, **k) | {"scan_share": share}
+        )
+        other, months = fresh(), country(7, lambda period: False)
+        for period in (*reversed(months), "2025-06"):
+            deliver(other, months, period)
+            other.state(period)
+            if period == "2025-06":  # most of the month is corrected, and back
+                deliver(other, country(8, lambda period: False), period)
+                other.state(period)
+        with database.connect("builder") as connection:
+            written = connection.execute(
+                "select root_id, valid_from, citizen_id, from_state, to_state from vault.citizen_history order by 1, 2, 4"
+            ).fetchall()
+        found.append((history(other), written))
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("stated", FORMS)

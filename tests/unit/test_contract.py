@@ -500,6 +500,31 @@ def test_dates_that_contradict_each_other_have_their_code(
     assert raised.value.code == "P06-CONTRACT-014"
 
 
+def test_a_register_says_whether_it_sends_changes_or_everyone_and_since_when(
+    tmp_path: Path, document: dict[str, Any]
+) -> None:
+    months = [Period(2024, month) for month in (1, 2, 3)]
+
+    def forms(stated: Any) -> list[str]:
+        own = [item for item in document["customProperties"] if item["property"] != "registerForm"]
+        document["customProperties"] = own + ([{"property": "registerForm", "value": stated}] if stated else [])
+        return [contract.parse(write(tmp_path, document)).register_form(month) for month in months]
+
+    with pytest.raises(ContractError):  # a state or events have no such form
+        forms("snapshot")
+    next(item for item in document["customProperties"] if item["property"] == "kind")["value"] = "register"
+    assert forms(None) == forms("changes") == ["changes"] * 3
+    assert forms("snapshot") == ["snapshot"] * 3
+    assert forms([{"form": "snapshot", "since": "2024-02", "until": "2024-02"}]) == ["changes", "snapshot", "changes"]
+    before = contract.parse(write(tmp_path, document)).hash
+    forms("changes")
+    assert contract.parse(write(tmp_path, document)).hash != before
+    for wrong in ("whole", [{"form": "snapshot"}, {"form": "changes"}], [{"snapshot": "2024-02"}]):
+        with pytest.raises(ContractError) as raised:
+            forms(wrong)
+        assert raised.value.code == "P06-CONTRACT-014"
+
+
 def test_every_code_explains_itself_in_two_languages() -> None:
     codes = {code: text for code, text in messages().items() if code.startswith("P06-CONTRACT-")}
     assert set(codes) == {f"P06-CONTRACT-{number:03d}" for number in range(1, 17)}
