@@ -76,7 +76,9 @@
 {% macro analyse_when_grown(relation) -%}
     do $$
     begin
-        if pg_relation_size('{{ relation }}') > 1.1 * current_setting('block_size')::integer
+        if not exists (
+            select 1 from pg_stats where schemaname = '{{ relation.schema }}' and tablename = '{{ relation.identifier }}'
+        ) or pg_relation_size('{{ relation }}') > 1.1 * current_setting('block_size')::integer
             * (select relpages from pg_class where oid = '{{ relation }}'::regclass)
         then
             analyze {{ relation }};
