@@ -244,29 +244,34 @@ def measure_order(homes: Homes, options: argparse.Namespace) -> None:
 
 
 def measure_mass(homes: Homes, options: argparse.Namespace) -> None:
-    """The first month corrected for a share of everybody: the affected alone, against everyone anew."""
+    """The first month corrected for a share of everybody: by index, in one pass, and everyone computed anew."""
     from p06 import build
 
     count, citizens = min(options.months), options.mass_citizens
     _loaded(homes, "mass", count, citizens)
     warehouse = homes.turn("mass")
-    crosses = build._crosses_reform
+    crosses, variables = build._crosses_reform, build._variables
+    ways: dict[str, tuple[bool, float]] = {"index": (False, 9.0), "one pass": (False, 0.0), "everyone": (True, 0.0)}
+    turn = 0
     for percent in options.shares:
-        costs: dict[str, list[Cost]] = {"affected": [], "everyone": []}
-        for turn in range(2 * options.rounds):
-            way = ("affected", "everyone")[turn % 2]
-            build._crosses_reform = crosses if way == "affected" else lambda *_: True
-            level = f"case when g % 100 < {percent} then ((g + {turn + 1}) % 3)::text else (g % 3)::text end"
-            deliver(warehouse, 1, citizens, eid_level=level)
-            costs[way].append(step(warehouse, count))
+        costs: dict[str, list[Cost]] = {way: [] for way in ways}
+        for _ in range(options.rounds):
+            for way, (everyone, share) in ways.items():
+                turn += 1
+                build._crosses_reform = (lambda *_: True) if everyone else crosses
+                build._variables = lambda *a, share=share, **k: variables(*a, **k) | {"scan_share": share}
+                level = f"case when g % 100 < {percent} then ((g + {turn}) % 3)::text else (g % 3)::text end"
+                deliver(warehouse, 1, citizens, eid_level=level)
+                costs[way].append(step(warehouse, count))
         found = {way: median(each) for way, each in costs.items()}
-        print(f"{percent} % of {citizens} corrected: affected {found['affected']}, everyone {found['everyone']}")
-        if options.models:
-            for way, cost in found.items():
+        print(f"{percent} % of {citizens} corrected: {', '.join(f'{way} {cost}' for way, cost in found.items())}")
+        for way, cost in found.items():
+            if options.models:
                 print(f" {way}")
                 _models(cost)
-        against(f"{percent} %: affected ÷ everyone", found["affected"], found["everyone"])
-    build._crosses_reform = crosses
+        against(f"{percent} %: index ÷ one pass", found["index"], found["one pass"])
+        against(f"{percent} %: one pass ÷ everyone", found["one pass"], found["everyone"])
+    build._crosses_reform, build._variables = crosses, variables
     homes.close("mass")
 
 
