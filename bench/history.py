@@ -20,9 +20,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +30,7 @@ sys.path[:0] = [str(ROOT / "plugins"), str(ROOT)]
 _spec = importlib.util.spec_from_file_location("bench_build", ROOT / "bench" / "build.py")
 assert _spec is not None and _spec.loader is not None
 months = importlib.util.module_from_spec(_spec)
+sys.modules[_spec.name] = months
 _spec.loader.exec_module(months)
 
 FIRST_YEAR = 2023  # 24 months and some more before the reform of July 2025
@@ -43,38 +42,7 @@ def period(number: int) -> str:
     return f"{FIRST_YEAR + (number - 1) // 12}-{(number - 1) % 12 + 1:02d}"
 
 
-@dataclass
-class Cost:
-    """Seconds on the clock and of processor, and each model's own."""
-
-    wall: float
-    processor: float
-    models: dict[str, float] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return f"{self.wall:.2f} s ({self.processor:.2f} s of processor)"
-
-
-@contextmanager
-def metered() -> Iterator[list[Cost]]:
-    """Measures the block: this process and the server's sessions that begin and end in it."""
-    import psutil
-
-    from p06.settings import settings
-
-    server = psutil.Process(int((settings().home / "postgres" / "postmaster.pid").read_text().split()[0]))
-
-    def used() -> float:
-        theirs, own = server.cpu_times(), psutil.Process().cpu_times()
-        return theirs.children_user + theirs.children_system + own.user + own.system
-
-    time.sleep(0.3)  # sessions before it are gone
-    found: list[Cost] = []
-    before, started = used(), time.perf_counter()
-    yield found
-    wall = time.perf_counter() - started
-    time.sleep(0.3)
-    found.append(Cost(wall, used() - before))
+Cost, metered = months.Cost, months.metered
 
 
 def register_rows(number: int, citizens: int, everyone: bool) -> tuple[dict[str, str], str]:
@@ -336,8 +304,6 @@ def measure_growth(homes: Homes, options: argparse.Namespace) -> None:
 
 def measure_cascade(homes: Homes, options: argparse.Namespace) -> None:
     """The deterministic cascade by its statements, one session: from the register as of the month to every record's match."""
-    from p06 import build, database
-
     warehouse = homes.open("cascade")
     _month_of_all(warehouse, 1, options.citizens)
     folder = homes.places["cascade"] / "dbt"
@@ -347,9 +313,7 @@ def measure_cascade(homes: Homes, options: argparse.Namespace) -> None:
     totals: dict[str, list[float]] = {}
     processor = []
     for _ in range(options.rounds):
-        with metered() as used, database.connect("builder", autocommit=True) as connection:
-            connection.execute(f"set work_mem = '{build._work_memory()}MB'")
-            connection.execute("set synchronous_commit = off")
+        with metered() as used, months.session() as connection:
             for name, statement in statements:
                 started = time.perf_counter()
                 with connection.transaction():
