@@ -27,7 +27,8 @@ select
     {%- endif %}
     {% if contract['commune_column'] -%}
     a.province_code,
-    s.{{ contract['commune_column'] }} as commune_code
+    s.{{ contract['commune_column'] }} as commune_code,
+    a.sent_valid_from as commune_valid_from
     {%- elif contract['matched'] -%}
     m.residence_province_code as province_code
     {%- else -%}
@@ -41,10 +42,9 @@ from staged_rows as s
 left join matches as m on m.file_no = s.file_no and m.line = s.line
 {%- endif %}
 {%- if contract['commune_column'] %}
-left join {{ ref('int_area_code') }} as a
+left join {{ ref('int_area_in_period') }} as a
     on a.level = 'commune'
     and a.edition = {{ area_edition(source_name) }}
     and a.code = s.{{ contract['commune_column'] }}
-    and {{ valid_in_period('a') }}
 {%- endif %}
 {%- endmacro %}

@@ -46,7 +46,7 @@ RESERVED = frozenset(
     | {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
 )
 # What every fact mart computes itself; a source may send it, but cannot carry it into the mart.
-MART_RESERVED = frozenset({"province_code"})
+MART_RESERVED = frozenset({"province_code", "commune_valid_from"})
 
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,62}")  # fullmatch
 _TYPE = re.compile(r"([a-z0-9]+)(?:\(([^()]*)\))?")

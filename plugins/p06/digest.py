@@ -11,9 +11,9 @@ from psycopg import sql
 from p06.period import Period
 
 PER_PERIOD = (
-    "citizen_month", "indicator", "indicator_restated", "match_summary", "reconciliation",
+    "citizen_month", "indicator", "indicator_commune_restated", "indicator_restated", "match_summary", "reconciliation",
 )  # fmt: skip
-ALWAYS = ("area_change", "dim_area", "dim_citizen")
+ALWAYS = ("area_change", "area_today", "dim_area", "dim_citizen")
 
 
 @dataclass(frozen=True)

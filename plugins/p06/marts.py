@@ -65,6 +65,29 @@ _AREA_CHANGE = (
     MartColumn("weight", "numeric", "share of the old unit, empty when unknown", "tỷ trọng, để trống nếu chưa biết"),
     MartColumn("is_default", "boolean", "the one successor the old unit is read as", "đơn vị kế thừa mặc định"),
 )
+_AREA_TODAY = (
+    MartColumn("level", "text", "province or commune", "cấp: tỉnh hoặc xã"),
+    MartColumn("code", "text", "code of the area while it was valid", "mã khi đơn vị còn hiệu lực"),
+    MartColumn("valid_from", "date", "first day of validity; with level and code the key of dim_area",
+               "ngày bắt đầu hiệu lực; cùng cấp và mã là khóa của dim_area"),
+    MartColumn("valid_to", "date", "first day after it, empty while valid", "ngày hết hiệu lực, để trống nếu còn"),
+    MartColumn("name", "text", "name", "tên"),
+    MartColumn("today_code", "text", "the unit of the newest list it is read as: itself, or its default successor",
+               "đơn vị của danh mục mới nhất thay cho nó: chính nó hoặc đơn vị kế thừa mặc định"),
+    MartColumn("today_name", "text", "name of that unit", "tên đơn vị đó"),
+    MartColumn("today_province_code", "text", "province of that unit", "tỉnh của đơn vị đó"),
+    MartColumn("change", "text", "how it got there: none, whole (merged whole into one) or split",
+               "cách chuyển: none (không đổi), whole (nhập nguyên) hoặc split (chia tách)"),
+    MartColumn("changed_on", "date", "day of the last change, empty when there was none",
+               "ngày thay đổi gần nhất, để trống nếu không có"),
+    MartColumn("allocation_quality", "text", "exact, default (it was split and the default successor stands for it) or "
+               "unknown (no successor is known)",
+               "exact (chính xác), default (đã chia tách, lấy đơn vị mặc định) hoặc unknown (chưa biết)"),
+    MartColumn("successors", "integer", "how many units of today hold it or a part of it",
+               "số đơn vị hiện nay chứa toàn bộ hoặc một phần đơn vị này"),
+    MartColumn("split_predecessors", "integer", "of a unit of today: former units that were split and have a part in it",
+               "với đơn vị hiện nay: số đơn vị cũ đã chia tách có một phần nằm trong nó"),
+)  # fmt: skip
 _LEAF = re.compile(r".+__\d{6}__(\d+)")
 _PATIENCE = "5s"
 
@@ -85,6 +108,9 @@ def sync() -> bool:
         for name in ("area", "area_change"):
             if known.get(name) != codelist.hash(name):
                 _load_areas(connection, name)
+        if known.get("area_today") != _both_lists():
+            connection.execute(_RESTATE_AREAS)
+            _remember(connection, "area_today", _both_lists())
         for model in models.values():
             _extend_table(connection, model)
     with database.connect("admin") as connection:
@@ -148,11 +174,14 @@ def _stamp() -> str:
     digest = hashlib.sha256()
     for model in project.models().values():
         digest.update(repr(model).encode())
-    for part in (_WHO, _EDITION, _RELEASE, _AREA, _AREA_CHANGE):
+    for part in (_WHO, _EDITION, _RELEASE, _AREA, _AREA_CHANGE, _AREA_TODAY, _RESTATE_AREAS):
         digest.update(repr(part).encode())
-    for name in ("area", "area_change"):
-        digest.update(codelist.hash(name).encode())
+    digest.update(_both_lists().encode())
     return digest.hexdigest()
+
+
+def _both_lists() -> str:
+    return f"{codelist.hash('area')} {codelist.hash('area_change')}"
 
 
 def _remember(connection: psycopg.Connection[Any], name: str, sha256: str) -> None:
@@ -181,6 +210,48 @@ def _load_areas(connection: psycopg.Connection[Any], name: str) -> None:
     except (OSError, UnicodeError, csv.Error, KeyError, psycopg.DataError, psycopg.IntegrityError) as error:
         raise P06Error("P06-BUILD-006", list=name) from error
     _remember(connection, name, codelist.hash(name))
+
+
+_RESTATE_AREAS = """
+delete from build.area_today;
+insert into build.area_today
+with
+counted as (
+    select level, code, valid_from, count(*) as successors
+    from build.area_path
+    group by level, code, valid_from
+),
+
+parts as (
+    select p.level, p.today_code, count(*) as split_units
+    from build.area_path as p
+    inner join counted as c using (level, code, valid_from)
+    where c.successors > 1
+    group by p.level, p.today_code
+)
+
+select
+    a.level,
+    a.code,
+    a.valid_from,
+    a.valid_to,
+    a.name,
+    t.code as today_code,
+    t.name as today_name,
+    case when a.level = 'province' then t.code else t.parent_code end as today_province_code,
+    case when p.changed_on is null then 'none' when c.successors > 1 then 'split' else 'whole' end as change,
+    p.changed_on,
+    case when t.code is null then 'unknown' when c.successors > 1 then 'default' else 'exact' end as allocation_quality,
+    case when t.code is null then 0 else c.successors end as successors,
+    case when a.valid_to is null then coalesce(s.split_units, 0) else 0 end as split_predecessors
+from build.dim_area as a
+inner join build.area_path as p using (level, code, valid_from)
+inner join counted as c using (level, code, valid_from)
+left join build.dim_area as t on t.level = a.level and t.code = p.today_code and t.valid_to is null
+left join parts as s on s.level = a.level and s.today_code = a.code
+where p.is_default;
+analyze build.area_today
+"""
 
 
 def _schema(model: str) -> str:
@@ -295,6 +366,11 @@ def _views(models: dict[str, Model]) -> Iterable[View]:
     yield (
         "marts", "area_change", "Which unit became which", "Đơn vị cũ chuyển thành đơn vị mới",
         _AREA_CHANGE, "t", "build.area_change as t",
+    )  # fmt: skip
+    yield (
+        "marts", "area_today", "What every area, of whatever day, has become in the newest list",
+        "Mỗi đơn vị hành chính, ở bất kỳ thời điểm nào, nay thuộc đơn vị nào theo danh mục mới nhất",
+        _AREA_TODAY, "t", "build.area_today as t",
     )  # fmt: skip
 
 
