@@ -14,6 +14,7 @@ import psycopg
 from p06 import contract as contracts
 from p06 import database, fault, landing, ledger, pull, quarantine, staging, token
 from p06 import manifest as manifests
+from p06.area_codes import AreaCodes
 from p06.contract import Contract
 from p06.errors import Busy, GateBlocked, P06Error, Refused, UsageError
 from p06.landing import Delivery
@@ -315,7 +316,8 @@ def _stage(connection: Connection, delivery: Delivery, attempt: int) -> StageRes
         with connection.transaction():
             staging.create(connection, contracts.load(contract.source), leaf)  # with the columns of all periods
             counts, reasons = _pour(connection, contract, manifest, intake, leaf)
-            ledger.store(connection, contract, manifest, manifests.kept(delivery), counts, (leaf, leaf), attempt)
+            areas = intake.area_codes
+            ledger.store(connection, contract, manifest, manifests.kept(delivery), counts, (leaf, leaf), attempt, areas)
             if not ledger.is_latest(connection, attempt, manifest.source, manifest.period.first_day):
                 raise Busy("P06-LOAD-038", source=manifest.source, period=manifest.period)
             fault.point("load.reconciled")
@@ -375,7 +377,7 @@ def _rank(connection: Connection, manifest: Manifest, before: ledger.Accepted | 
 
 def restage(
     connection: Connection, contract: Contract, manifest: Manifest, folder: Path, leaf: str
-) -> tuple[Counts, dict[str, int]]:
+) -> tuple[Counts, AreaCodes | None]:
     """The rows of a delivery judged anew into a leaf of another name; in the caller's transaction.
 
     ``contract`` is the whole one, with the columns of all periods.
@@ -391,7 +393,8 @@ def restage(
         if headers := intake.check_headers():
             raise Refused("P06-LOAD-001", headers)
         staging.create(connection, contract, leaf)
-        return _pour(connection, shape, manifest, intake, leaf)
+        counts, _ = _pour(connection, shape, manifest, intake, leaf)
+        return counts, intake.area_codes
 
 
 def _pour(

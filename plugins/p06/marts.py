@@ -17,6 +17,7 @@ import psycopg
 from psycopg import sql
 
 from p06 import codelist, database, project
+from p06.codelist import CodeListError
 from p06.errors import P06Error
 from p06.project import MartColumn, Model
 from p06.settings import settings
@@ -196,10 +197,12 @@ def _load_areas(connection: psycopg.Connection[Any], name: str) -> None:
     """Replace the content of an area table by the code list's; readers see the old one until the commit."""
     table, columns = ("dim_area", _AREA) if name == "area" else ("area_change", _AREA_CHANGE)
     try:
-        text = (settings().codelists / f"{name}.csv").read_text("utf-8-sig")
-        rows = [
-            [row[column.name] or None for column in columns] for row in csv.DictReader(io.StringIO(text), strict=True)
-        ]
+        if name == "area":
+            stated = codelist.areas()
+        else:
+            text = (settings().codelists / f"{name}.csv").read_text("utf-8-sig")
+            stated = list(csv.DictReader(io.StringIO(text), strict=True))
+        rows = [[row[column.name] or None for column in columns] for row in stated]
         connection.execute(sql.SQL("delete from {}").format(sql.Identifier("build", table)))
         copy = sql.SQL("copy {} ({}) from stdin").format(
             sql.Identifier("build", table), sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
@@ -207,7 +210,15 @@ def _load_areas(connection: psycopg.Connection[Any], name: str) -> None:
         with connection.cursor() as cursor, cursor.copy(copy) as stream:
             for row in rows:
                 stream.write_row(row)
-    except (OSError, UnicodeError, csv.Error, KeyError, psycopg.DataError, psycopg.IntegrityError) as error:
+    except (
+        OSError,
+        UnicodeError,
+        csv.Error,
+        KeyError,
+        CodeListError,
+        psycopg.DataError,
+        psycopg.IntegrityError,
+    ) as error:
         raise P06Error("P06-BUILD-006", list=name) from error
     _remember(connection, name, codelist.hash(name))
 
