@@ -34,6 +34,7 @@ def digest(connection: psycopg.Connection[Any], period: Period | None = None) ->
         name
         for (name,) in connection.execute(
             "select table_name from information_schema.views where table_schema = 'marts' and table_name like 'fct\\_%'"
+            " and table_name not like '%\\_restated'"
         ).fetchall()
     ]
     found = [("marts", name) for name in (*facts, *PER_PERIOD, *ALWAYS)] + [("identified", "dim_citizen")]

@@ -89,6 +89,16 @@ _AREA_TODAY = (
     MartColumn("split_predecessors", "integer", "of a unit of today: former units that were split and have a part in it",
                "với đơn vị hiện nay: số đơn vị cũ đã chia tách có một phần nằm trong nó"),
 )  # fmt: skip
+_RESTATED = (
+    MartColumn("today_commune_code", "text", "commune of the newest list the row is counted under",
+               "xã theo danh mục mới nhất mà dòng được tính vào"),
+    MartColumn("today_province_code", "text", "its province, exact whatever became of the commune",
+               "tỉnh của xã đó, luôn chính xác dù xã thay đổi thế nào"),
+    MartColumn("allocation_quality", "text", "exact, default (the unit was split, this is the default successor) or unknown",
+               "exact (chính xác), default (đơn vị đã chia tách, lấy đơn vị mặc định) hoặc unknown (chưa biết)"),
+    MartColumn("successors", "integer", "how many communes of today hold the unit or a part of it",
+               "số xã hiện nay chứa toàn bộ hoặc một phần đơn vị này"),
+)  # fmt: skip
 _LEAF = re.compile(r".+__\d{6}__(\d+)")
 _PATIENCE = "5s"
 
@@ -175,7 +185,7 @@ def _stamp() -> str:
     digest = hashlib.sha256()
     for model in project.models().values():
         digest.update(repr(model).encode())
-    for part in (_WHO, _EDITION, _RELEASE, _AREA, _AREA_CHANGE, _AREA_TODAY, _RESTATE_AREAS):
+    for part in (_WHO, _EDITION, _RELEASE, _AREA, _AREA_CHANGE, _AREA_TODAY, _RESTATED, _RESTATE_AREAS):
         digest.update(repr(part).encode())
     digest.update(_both_lists().encode())
     return digest.hexdigest()
@@ -346,6 +356,11 @@ def _views(models: dict[str, Model]) -> Iterable[View]:
         if _is_month(model.name):
             source = f"build.{model.name} as t inner join control.published as p using (period, build_id)"
             yield "marts", model.name, model.description_en, model.description_vi, model.columns, "t", source
+            if restated := _restated(model):
+                yield (
+                    "marts", f"{model.name}_restated", f"{model.description_en}, restated to today's communes",
+                    f"{model.description_vi}, quy về các xã hiện nay", (*model.columns, *_RESTATED), "t", restated,
+                )  # fmt: skip
     citizen = models["dim_citizen"]
     yield (
         "marts", citizen.name, citizen.description_en, citizen.description_vi, citizen.columns, "t",
@@ -383,6 +398,24 @@ def _views(models: dict[str, Model]) -> Iterable[View]:
         "Mỗi đơn vị hành chính, ở bất kỳ thời điểm nào, nay thuộc đơn vị nào theo danh mục mới nhất",
         _AREA_TODAY, "t", "build.area_today as t",
     )  # fmt: skip
+
+
+def _restated(model: Model) -> str | None:
+    """The from clause of a mart's rows beside what their commune is today; None for a mart whose rows have no commune."""
+    names = {column.name for column in model.columns}
+    if "commune_valid_from" in names:
+        code, first, quality = "m.commune_code", "m.commune_valid_from", "a.allocation_quality"
+    elif "residence_valid_from" in names:
+        code, first = "m.residence_commune_code", "m.residence_valid_from"
+        quality = "case when m.is_default_residence and a.today_code is not null then 'default' else a.allocation_quality end"
+    else:
+        return None
+    return (
+        f"(select m.*, coalesce(a.today_code, {code}) as today_commune_code, a.today_province_code,"
+        f" coalesce({quality}, 'unknown') as allocation_quality, a.successors from build.{model.name} as m"
+        f" left join build.area_today as a on a.level = 'commune' and a.code = {code} and a.valid_from = {first}) as t"
+        " inner join control.published as p using (period, build_id)"
+    )
 
 
 _EXPRESSION = {
