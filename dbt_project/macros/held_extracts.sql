@@ -23,12 +23,18 @@
     {{ return({'relations': [target_relation]}) }}
 {% endmaterialization %}
 
-{# The leaves of all register extracts the vault does not hold yet, each row with the key of its extract. #}
+{#
+    The leaves of all register extracts the vault does not hold yet, each row with the key of its extract. Columns by
+    name: a leaf from before the contract gained a column has it at its end.
+#}
 {% macro staged_register() -%}
     {%- set parent = source('staging', 'population_register') -%}
     {%- for extract in var('register_new') %}
         {{ 'union all' if not loop.first }}
-        select {{ extract['key'] }}::bigint as extract_key, leaf.* from {{ parent.incorporate(path={"identifier": extract['leaf']}) }} as leaf
+        select {{ extract['key'] }}::bigint as extract_key, leaf.period
+        {%- for column in contracts()['population_register']['columns'] -%}
+            , leaf.{{ column['name'] }}
+        {%- endfor %} from {{ parent.incorporate(path={"identifier": extract['leaf']}) }} as leaf
     {%- else %}
         select null::bigint as extract_key, {{ typed_nulls('population_register') }} where false
     {%- endfor -%}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
@@ -128,7 +129,9 @@ def gate_extract(extract_id: str) -> str:
     with database.connect("loader", autocommit=True) as connection:
         one = _known(connection, extract_id)
         key = gate.source_key(one.source)
-        verdict = gate.judge_extract(contracts.load(one.source), extract_id)
+        contract = contracts.load(one.source)
+        staging.extend(connection, contract, one.staging_table)
+        verdict = gate.judge_extract(contract, extract_id)
         ledger.judged(connection, one, key, verdict.outcome == "blocked")
     fault.point("load.gated")
     return verdict.outcome
@@ -254,11 +257,12 @@ def _open(connection: Connection, source: str | None, period: Period | None) -> 
 
 
 def _key(delivery: Delivery) -> str:
-    """What the ledger remembers a delivery by: its place, its state, and the contract it was judged by."""
-    try:
-        contract = contracts.load(delivery.source).hash[:8]
-    except UsageError:
-        contract = "none"
+    """What the ledger remembers a delivery by: its place, its state, and the shape of its month it was judged by."""
+    contract = "none"
+    with suppress(UsageError):  # of a source without a contract, then of a folder that names no month
+        known = contracts.load(delivery.source)
+        contract = known.hash[:8]
+        contract = known.at(Period.parse(delivery.period)).hash[:8]
     return f"{manifests.kept(delivery)}#{delivery.state}-{contract}"
 
 

@@ -407,7 +407,9 @@ def _restated(model: Model) -> str | None:
         code, first, quality = "m.commune_code", "m.commune_valid_from", "a.allocation_quality"
     elif "residence_valid_from" in names:
         code, first = "m.residence_commune_code", "m.residence_valid_from"
-        quality = "case when m.is_default_residence and a.today_code is not null then 'default' else a.allocation_quality end"
+        quality = (
+            "case when m.is_default_residence and a.today_code is not null then 'default' else a.allocation_quality end"
+        )
     else:
         return None
     return (

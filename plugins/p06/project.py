@@ -162,6 +162,7 @@ def _contracts_macro(contracts: dict[str, Contract]) -> str:
             "mart": entry.mart,
             "matched": entry.is_sector_source,
             "commune_column": entry.commune_column,
+            "commune_span": _days(entry.column(entry.commune_column)) if entry.commune_column else None,
             "compared_commune": None if name in COMMUNE_NOT_COMPARED else entry.commune_column,
             "insurance_column": INSURANCE_COLUMN.get(name),
             "measures": [column.name for column in entry.measures],
@@ -229,6 +230,14 @@ def _fact_model(known: Contract) -> dict[str, Any]:
         "data_tests": tests,
         "columns": [_column(column) for column in fact_columns(known)],
     }
+
+
+def _days(column: Column) -> list[str]:
+    """The first days of the first and last period the column is in force in."""
+    return [
+        column.since.first_day.isoformat() if column.since else "0001-01-01",
+        column.until.first_day.isoformat() if column.until else "9999-12-01",
+    ]
 
 
 def _in_force(column: Column) -> str:

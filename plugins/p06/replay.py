@@ -107,7 +107,7 @@ def _safely(connection: Connection, one: Extract) -> Replayed:
 
 def _replay(connection: Connection, one: Extract) -> Replayed:
     contract = contracts.load(one.source)
-    if contract.hash != one.contract_hash:
+    if contract.at(one.period).hash != one.contract_hash:
         raise P06Error("P06-QUAR-003", extract=one.extract_id)
     with ledger.held(connection, one.source, str(one.period)):
         delivery, manifest = _delivery_of(one)
