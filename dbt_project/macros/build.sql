@@ -63,6 +63,11 @@
     {{ return(contracts().values() | selectattr('matched') | sort(attribute='source') | list) }}
 {%- endmacro %}
 
+{# Whether the source states a commune in the period. #}
+{% macro has_commune(contract) -%}
+    {{ return(contract['commune_column'] and contract['commune_span'][0] <= var('period') <= contract['commune_span'][1]) }}
+{%- endmacro %}
+
 {# A citizen's count or sum of a source: 0 without rows, null when the source was not received. #}
 {% macro counted(column, source_name) -%}
     {{ 'coalesce(' ~ column ~ ', 0)' if received(source_name) else 'null' }}

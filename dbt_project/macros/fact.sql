@@ -1,7 +1,9 @@
 {# The fact mart of a source, derived from its contract: what all facts share, then its measures and codes. #}
 {% macro fact(source_name) -%}
 {%- set contract = contracts()[source_name] -%}
+{%- set by_commune = has_commune(contract) -%}
 -- one row per staged row of {{ source_name }}
+-- depends on {{ ref('int_area_in_period') }}
 with
 staged_rows as (
     select * from {{ ref('stg_' ~ source_name) }}
@@ -25,13 +27,16 @@ select
     'none' as match_method,
     0::numeric(5, 4) as match_confidence,
     {%- endif %}
-    {% if contract['commune_column'] -%}
-    a.province_code,
-    s.{{ contract['commune_column'] }} as commune_code
+    {% if by_commune -%}
+    a.province_code
     {%- elif contract['matched'] -%}
     m.residence_province_code as province_code
     {%- else -%}
     null::text as province_code
+    {%- endif %}
+    {%- if contract['commune_column'] %},
+    {{ 's.' ~ contract['commune_column'] if by_commune else 'null::text' }} as commune_code,
+    {{ 'a.sent_valid_from' if by_commune else 'null::date' }} as commune_valid_from
     {%- endif %}
     {%- for column in contract['measures'] %},
     s.{{ column }}
@@ -40,11 +45,10 @@ from staged_rows as s
 {%- if contract['matched'] %}
 left join matches as m on m.file_no = s.file_no and m.line = s.line
 {%- endif %}
-{%- if contract['commune_column'] %}
-left join {{ ref('int_area_code') }} as a
+{%- if by_commune %}
+left join {{ ref('int_area_in_period') }} as a
     on a.level = 'commune'
     and a.edition = {{ area_edition(source_name) }}
     and a.code = s.{{ contract['commune_column'] }}
-    and {{ valid_in_period('a') }}
 {%- endif %}
 {%- endmacro %}

@@ -16,6 +16,7 @@ from typing import Any
 from p06 import codelist, landing, returnfile
 from p06 import contract as contracts
 from p06 import manifest as manifests
+from p06.area_codes import AreaCodes
 from p06.contract import Contract
 from p06.errors import P06Error, Refused, UsageError, messages
 from p06.landing import MANIFEST, Delivery
@@ -243,17 +244,19 @@ def _judged(delivery: Delivery, limit: int, stated: bool = True) -> Verdict:
     place = manifests.shown(delivery)
     try:
         contract, manifest = manifests.read(delivery)
-        heading, findings = _poured(contract, manifest, delivery.folder, limit)
+        heading, findings, areas = _poured(contract, manifest, delivery.folder, limit)
     except Refused as error:
         document = delivery.document if isinstance(delivery, _Loose) else None
         return Verdict(place, REFUSED, error.mismatches or (error,), stated=stated, document=document)
     return Verdict(
-        place, LOADABLE, (), tuple(_range(contract, heading.staged)), contract, heading, findings,
+        place, LOADABLE, (), (*_range(contract, heading.staged), *_other_list(areas)), contract, heading, findings,
         manifest.document, stated, delivery.folder,
     )  # fmt: skip
 
 
-def _poured(contract: Contract, manifest: Manifest, folder: Path, limit: int) -> tuple[Heading, Findings]:
+def _poured(
+    contract: Contract, manifest: Manifest, folder: Path, limit: int
+) -> tuple[Heading, Findings, AreaCodes | None]:
     """Every row through the intake, the good ones nowhere. Raises Refused as the load does."""
     from p06 import workers
     from p06.intake import Intake
@@ -266,7 +269,8 @@ def _poured(contract: Contract, manifest: Manifest, folder: Path, limit: int) ->
         duplicates = intake.duplicates()
         findings = returnfile.collect(chain(intake.quarantined(duplicates), intake.conflicts(duplicates)), limit)
         intake.check_unchanged()
-        return Heading.of(contract, manifest, intake.received, len(duplicates), findings.total), findings
+        heading = Heading.of(contract, manifest, intake.received, len(duplicates), findings.total)
+        return heading, findings, intake.area_codes
 
 
 def _range(contract: Contract, staged: int) -> Iterator[P06Error]:
@@ -275,6 +279,20 @@ def _range(contract: Contract, staged: int) -> Iterator[P06Error]:
         yield P06Error("P06-CHECK-008", staged=staged, expected=contract.min_rows)
     if contract.max_rows is not None and staged > contract.max_rows:
         yield P06Error("P06-CHECK-009", staged=staged, expected=contract.max_rows)
+
+
+def _other_list(areas: AreaCodes | None) -> Iterator[P06Error]:
+    """What gate 1 will ask about the list the commune codes were made with."""
+    if areas is None:
+        return
+    if areas.other:
+        share = f"{100 * areas.other / areas.coded:.3g} %"
+        yield P06Error(
+            "P06-CHECK-012", rows=areas.other, share=share, likely=areas.likely, declared=areas.declared,
+            districts=areas.districts or None,
+        )  # fmt: skip
+    if areas.unlikely:
+        yield P06Error("P06-CHECK-013", rows=areas.coded, likely=areas.likely, declared=areas.declared)
 
 
 @dataclass(frozen=True)

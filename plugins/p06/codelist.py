@@ -1,7 +1,7 @@
 """Code lists: the values a column may take on a day, from ``contracts/codelists/*.csv``.
 
 A list is a CSV with a column ``code`` and, where codes come and go, ``valid_from`` and ``valid_to`` (exclusive).
-The list ``commune`` is the commune level of ``area.csv``.
+The list ``commune`` is the commune level of ``area.csv``; files ``area_YYYY-MM-DD.csv`` beside it add to it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ COMMUNE = "commune"
 PROVINCE = "province"
 AREA = "area"
 COMMUNE_WIDTH = 5
+SUPPLEMENTS = "area_[0-9]*.csv"  # later lists of areas, each adding to area.csv
 
 
 class CodeListError(P06Error):
@@ -90,22 +91,25 @@ def exists(name: str, folder: Path | None = None) -> bool:
 
 def load(name: str, folder: Path | None = None) -> CodeList:
     """A code list by name (default folder: the settings'). Raises CodeListError P06-CONTRACT-008 or 015."""
-    path = _path(name, folder)
-    try:
-        stat = path.stat()
-    except OSError:
-        raise CodeListError("P06-CONTRACT-008", codelist=name) from None
-    return _load(name, path, stat.st_mtime_ns, stat.st_size)
+    return _load(name, _stamps(name, folder))
 
 
 def hash(name: str, folder: Path | None = None) -> str:
     """sha256 of a list's content whatever its line ends, part of a period's fingerprint; also for ``area_change``."""
-    path = _path(name, folder)
+    return _digest(_stamps(name, folder))
+
+
+def areas(folder: Path | None = None) -> list[dict[str, str]]:
+    """The rows of ``area.csv`` and of its supplements, by the columns of ``area.csv``.
+
+    A row of a supplement ends the one of its level and code that was in force on its first day; a parent it does not
+    state is that one's. Raises CodeListError P06-CONTRACT-008 or 015.
+    """
+    stamps = _stamps(AREA, folder)
     try:
-        stat = path.stat()
-    except OSError:
-        raise CodeListError("P06-CONTRACT-008", codelist=name) from None
-    return _digest(path, stat.st_mtime_ns, stat.st_size)
+        return [dict(row) for row in _areas(stamps)]
+    except _UNREADABLE:
+        raise CodeListError("P06-CONTRACT-015", codelist=AREA) from None
 
 
 def names(folder: Path | None = None) -> tuple[str, ...]:
@@ -144,26 +148,75 @@ def _path(name: str, folder: Path | None) -> Path:
     return (folder or settings().codelists) / f"{AREA if name in (COMMUNE, PROVINCE) else name}.csv"
 
 
-@cache
-def _load(name: str, path: Path, changed: int, size: int) -> CodeList:
+_Stamps = tuple[tuple[Path, int, int], ...]
+_UNREADABLE = (OSError, UnicodeError, csv.Error, KeyError, ValueError, TypeError, AttributeError)
+
+
+def _stamps(name: str, folder: Path | None) -> _Stamps:
+    """The files a list is read from, as they are now. Raises CodeListError P06-CONTRACT-008."""
+    path = _path(name, folder)
+    more = sorted(path.parent.glob(SUPPLEMENTS)) if path.stem == AREA else []
     try:
-        text = path.read_text("utf-8-sig")
-        rows = list(csv.DictReader(io.StringIO(text), strict=True))
+        return tuple((one, stat.st_mtime_ns, stat.st_size) for one in (path, *more) for stat in (one.stat(),))
+    except OSError:
+        raise CodeListError("P06-CONTRACT-008", codelist=name) from None
+
+
+@cache
+def _load(name: str, stamps: _Stamps) -> CodeList:
+    try:
         if name in (COMMUNE, PROVINCE):
-            rows = [row for row in rows if row["level"] == name]
+            rows = [row for row in _areas(stamps) if row["level"] == name]
+        else:
+            rows = _rows(stamps[0][0])
         if name == COMMUNE:  # island districts without communes stand there under their three-digit district code
             rows = [row for row in rows if len(row["code"]) == COMMUNE_WIDTH]
         entries = tuple(_entry(row) for row in rows)
         if not entries:
             raise ValueError
-    except (OSError, UnicodeError, csv.Error, KeyError, ValueError, TypeError, AttributeError):
+    except _UNREADABLE:
         raise CodeListError("P06-CONTRACT-015", codelist=name) from None
-    return CodeList(name, entries, _digest(path, changed, size))
+    return CodeList(name, entries, _digest(stamps))
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(path.read_text("utf-8-sig")), strict=True))
 
 
 @cache
-def _digest(path: Path, changed: int, size: int) -> str:
-    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n").removeprefix(codecs.BOM_UTF8)).hexdigest()
+def _areas(stamps: _Stamps) -> list[dict[str, str]]:
+    rows = _rows(stamps[0][0])
+    if len(stamps) == 1:
+        return rows
+    names = list(rows[0])
+    by_code: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for row in rows:
+        by_code.setdefault((row["level"], row["code"]), []).append(row)
+    for row in sorted((row for path, *_ in stamps[1:] for row in _rows(path)), key=lambda row: row["valid_from"]):
+        first = date.fromisoformat(row["valid_from"]).isoformat()
+        if set(row) - set(names) or not row["name"] or row["level"] not in (COMMUNE, PROVINCE):
+            raise ValueError
+        known = by_code.setdefault((row["level"], row["code"]), [])
+        before = next((one for one in known if one["valid_from"] < first < (one["valid_to"] or "9999")), None)
+        added = {name: row.get(name) or "" for name in names}
+        if before is not None:
+            added["valid_to"] = added["valid_to"] or before["valid_to"]
+            added["parent_code"] = added["parent_code"] or before["parent_code"]
+            before["valid_to"] = first
+        elif any(one["valid_from"] == first for one in known):
+            raise ValueError
+        if added["level"] == COMMUNE and not added["parent_code"]:
+            raise ValueError
+        known.append(added)
+    return [row for found in by_code.values() for row in found]
+
+
+@cache
+def _digest(stamps: _Stamps) -> str:
+    contents = [path.read_bytes().replace(b"\r\n", b"\n").removeprefix(codecs.BOM_UTF8) for path, _, _ in stamps]
+    if len(contents) == 1:
+        return hashlib.sha256(contents[0]).hexdigest()
+    return hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in contents)).hexdigest()
 
 
 def _entry(row: dict[str, str]) -> Entry:

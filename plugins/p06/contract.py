@@ -47,7 +47,7 @@ RESERVED = frozenset(
     | {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
 )
 # What every fact mart computes itself; a source may send it, but cannot carry it into the mart.
-MART_RESERVED = frozenset({"province_code"})
+MART_RESERVED = frozenset({"province_code", "commune_valid_from"})
 
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,62}")  # fullmatch
 _TYPE = re.compile(r"([a-z0-9]+)(?:\(([^()]*)\))?")
@@ -221,20 +221,23 @@ class Contract:
     def at(self, period: Period) -> Contract:
         """The contract as a delivery of that period is judged: only the columns, rules and code lists in force then.
 
-        A rule falls with any of its columns. The hash stays that of the whole contract, and staging keeps all columns;
-        those not in force are null.
+        A rule falls with any of its columns. The hash is that of the shape: what the contract says of other months
+        does not change it. Staging keeps the columns of all periods; those not in force are null.
         """
-        columns = tuple(found for column in self.columns if (found := column.at(period)))
-        if columns == self.columns and all(period in rule.span for rule in self.rules):
+        if not any(column.since or column.until or column.codelists for column in self.columns) and all(
+            rule.span == Span() for rule in self.rules
+        ):
             return self
+        columns = tuple(kept for column in self.columns if (kept := column.at(period)))
         names = {column.name for column in columns}
-        return replace(
+        shape = replace(
             self,
             columns=columns,
             key=tuple(name for name in self.key if name in names),
             rules=tuple(r for r in self.rules if period in r.span and names.issuperset({r.left, *r.right})),
             commune_column=self.commune_column if self.commune_column in names else None,
         )
+        return replace(shape, hash=_hash(_timeless(shape)))
 
     def register_form(self, period: Period) -> RegisterForm:
         """What a register's extract of the period holds: the rows that changed, or everyone (a snapshot)."""
@@ -274,11 +277,15 @@ class Contract:
         ]
         lines += [
             f"| `{_cell(c.physical_name)}` | {_cell(c.type_text)} | {'✓' if c.required else ''} | {c.classification} "
-            f"| {_cell(c.description_vi)}{_span_text(c, 'từ', 'đến')} "
-            f"| {_cell(c.description_en)}{_span_text(c, 'from', 'to')} |"
+            f"| {_cell(c.description_vi)}{_span_text(c, 'từ', 'đến')}{_lists_text(c, 'danh mục', 'từ', 'đến')} "
+            f"| {_cell(c.description_en)}{_span_text(c, 'from', 'to')}{_lists_text(c, 'list', 'from', 'to')} |"
             for c in self.columns
         ]
-        lines += [f"\n**{rule.name}**: {rule.description_vi} · {rule.description_en}" for rule in self.rules]
+        lines += [
+            f"\n**{rule.name}**: {rule.description_vi}{_span_text(rule.span, 'từ', 'đến')}"
+            f" · {rule.description_en}{_span_text(rule.span, 'from', 'to')}"
+            for rule in self.rules
+        ]
         return "\n".join(lines) + "\n"
 
     def _cut_off(self) -> str:
@@ -723,6 +730,15 @@ def _hash(contract: Contract) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _timeless(contract: Contract) -> Contract:
+    """The shape of a period as a contract without dates would state it."""
+    return replace(
+        contract,
+        columns=tuple(replace(column, since=None, until=None, codelists=()) for column in contract.columns),
+        rules=tuple(replace(rule, span=Span()) for rule in contract.rules),
+    )
+
+
 def _meaning(rule: RowRule) -> tuple[Any, ...]:
     stated = (rule.name, rule.kind, rule.left, rule.right)
     return stated if rule.span == Span() else (*stated, rule.span.meaning())
@@ -732,10 +748,16 @@ def _canonical(number: Decimal | None) -> str | None:
     return None if number is None else format(number.normalize(), "f")
 
 
-def _span_text(column: Column, since: str, until: str) -> str:
-    """When a column is in force, for the dictionary; empty when it always is."""
-    told = [f"{word} {end}" for word, end in ((since, column.since), (until, column.until)) if end]
+def _span_text(dated: Column | Span, since: str, until: str) -> str:
+    """When a column or rule is in force, for the dictionary; empty when it always is."""
+    told = [f"{word} {end}" for word, end in ((since, dated.since), (until, dated.until)) if end]
     return f" ({' '.join(told)})" if told else ""
+
+
+def _lists_text(column: Column, word: str, since: str, until: str) -> str:
+    """Which code list holds when, for the dictionary; empty when one always does."""
+    told = [f"{word} `{name}`{_span_text(span, since, until)}" for name, span in column.codelists]
+    return f"; {', '.join(told)}" if told else ""
 
 
 def _cell(text: str) -> str:

@@ -11,9 +11,9 @@ from psycopg import sql
 from p06.period import Period
 
 PER_PERIOD = (
-    "citizen_month", "indicator", "indicator_restated", "match_summary", "reconciliation",
+    "citizen_month", "indicator", "indicator_commune_restated", "indicator_restated", "match_summary", "reconciliation",
 )  # fmt: skip
-ALWAYS = ("area_change", "dim_area", "dim_citizen")
+ALWAYS = ("area_change", "area_today", "dim_area", "dim_citizen")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ def digest(connection: psycopg.Connection[Any], period: Period | None = None) ->
         name
         for (name,) in connection.execute(
             "select table_name from information_schema.views where table_schema = 'marts' and table_name like 'fct\\_%'"
+            " and table_name not like '%\\_restated'"
         ).fetchall()
     ]
     found = [("marts", name) for name in (*facts, *PER_PERIOD, *ALWAYS)] + [("identified", "dim_citizen")]

@@ -193,9 +193,17 @@ _EXTRACT = """
                 select from {failed} as f
                 group by file_no, line having bool_and(reason = 'area_list_missing')
             ) as only_list
-        ) as counted
+        ) as counted,
+        (c.area_codes ->> 'coded')::bigint as area_coded,
+        (c.area_codes ->> 'own')::bigint as area_own,
+        (c.area_codes ->> 'own_expected')::numeric as area_own_expected,
+        (c.area_codes ->> 'other')::bigint as area_other,
+        (c.area_codes ->> 'districts')::bigint as area_districts,
+        (c.area_codes ->> 'likely')::date as area_likely
     from control.extract as e
-    cross join (select received, duplicates, quarantined, staged from {counts} extract_id = {extract}) as c
+    cross join (
+        select received, duplicates, quarantined, staged, area_codes from {counts} extract_id = {extract}
+    ) as c
     where e.extract_id = {extract}
 """
 _FAILED = "(select * from quality.failed_row where extract = {extract})"
@@ -300,6 +308,7 @@ def _answers(connection: psycopg.Connection[Any], expectations: _Expectations, s
     checks = subject.suite.checks
     numbers, answers = _numbers(connection, subject)
     excused = {check.id for check in checks if numbers.get(_unless(check.id))}
+    days = {check.id: numbers.get(_beside(check.id)) for check in checks if check.day}
     asked = [check for check in checks if check.id not in answers]
     try:
         answers |= expectations.on_rows(subject, [check for check in asked if check.expectation])
@@ -308,6 +317,8 @@ def _answers(connection: psycopg.Connection[Any], expectations: _Expectations, s
         answers = {check.id: _crash(_kind_of(error)) for check in asked} | answers
     for check in checks:
         answer = answers.get(check.id)
+        if answer and not answer.success and not answer.crashed and days.get(check.id):
+            answer = answers[check.id] = replace(answer, observed=f"{answer.observed}; {days[check.id]}")
         if answer and not answer.success and not answer.crashed and check.id in excused:
             answers[check.id] = replace(answer, success=True)
     return answers
@@ -321,9 +332,13 @@ def _unless(check: str) -> str:
     return f"{check} unless"
 
 
+def _beside(check: str) -> str:
+    return f"{check} day"
+
+
 def _numbers(
     connection: psycopg.Connection[Any], subject: _Subject
-) -> tuple[dict[str, Decimal | bool | None], dict[str, _Answer]]:
+) -> tuple[dict[str, Decimal | bool | date | None], dict[str, _Answer]]:
     """Every number and condition the suite asks for: one scan of the rows, one look at the extract, one per query.
 
     When one of them fails the others are asked alone, so that only the failing check crashes.
@@ -338,9 +353,11 @@ def _numbers(
             over_extract[check.id] = f"({check.figure})::numeric"
         elif check.sql:
             queries[check.id] = f"select ({check.sql})::numeric"
+        if check.day:
+            over_extract[_beside(check.id)] = f"({check.day})::date"
         if check.unless:
             (over_extract if check.figure else over_rows)[_unless(check.id)] = f"coalesce(({check.unless}), false)"
-    found: dict[str, Decimal | bool | None] = {}
+    found: dict[str, Decimal | bool | date | None] = {}
     crashed: dict[str, _Answer] = {}
     for names, place in ((over_rows, "rows"), (over_extract, "extract")):
         if names:
@@ -431,7 +448,7 @@ class _Expectations:
         return self._ask(asset, {c.id: (str(c.expectation), dict(c.kwargs or {})) for c in checks})
 
     def on_numbers(
-        self, subject: _Subject, checks: Sequence[Check], numbers: Mapping[str, Decimal | bool | None]
+        self, subject: _Subject, checks: Sequence[Check], numbers: Mapping[str, Decimal | bool | date | None]
     ) -> dict[str, _Answer]:
         """Numbers already taken, each held against its limits as a one-row table."""
         answers: dict[str, _Answer] = {}
@@ -442,6 +459,8 @@ class _Expectations:
             number = numbers.get(check.id)
             if number is None:
                 answers[check.id] = _Answer(check.if_null == "pass", "–")
+            elif isinstance(number, date):
+                answers[check.id] = _crash("no number")
             elif low is None and high is None:
                 answers[check.id] = _Answer(True, _shown(number), float(number))
             else:

@@ -18,6 +18,7 @@ import numpy as np
 
 from p06 import encode, likely, readers
 from p06 import rules as checks
+from p06.area_codes import AreaCodes, Tally
 from p06.contract import Contract
 from p06.csv_reader import CsvReader
 from p06.errors import P06Error, Refused
@@ -64,6 +65,8 @@ class Intake:
         }
         self._judge = Judge(contract, manifest.period, manifest.admin_code_version, sign)
         self._workers = Workers(contract, manifest, sign is not None, workers) if workers else None
+        self._tally = Tally(contract, manifest.admin_code_version)
+        self._areas: Any = None
         self._repeats = Repeats()
         self._spool = tempfile.TemporaryFile(prefix="p06-")  # noqa: SIM115
 
@@ -117,6 +120,11 @@ class Intake:
         if mismatches:
             raise Refused("P06-LOAD-001", mismatches)
 
+    @property
+    def area_codes(self) -> AreaCodes | None:
+        """To which area lists the commune codes of the sound rows belong; after ``batches``."""
+        return self._tally.result(self._areas)
+
     def check_unchanged(self) -> None:
         """Look once more whether the files are those that were read. Raises Refused P06-LOAD-001 when not."""
         for reading in self._readings.values():
@@ -164,6 +172,8 @@ class Intake:
         first = self._repeats.add(judged.entries) if len(judged.entries) else 0
         if judged.rejected:
             pickle.dump((first, judged.rejected), self._spool, pickle.HIGHEST_PROTOCOL)
+        if judged.areas is not None:
+            self._areas = judged.areas if self._areas is None else self._areas + judged.areas
         self.rejected += len(judged.rejected)
         self.passed += judged.rows
 

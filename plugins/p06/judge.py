@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from p06 import encode
 from p06 import rules as checks
+from p06.area_codes import Counts, Tally
 from p06.contract import Contract
 from p06.period import Period
 from p06.records import Block
@@ -50,6 +51,7 @@ class Judged:
     rejected: list[Rejected]
     data: Any  # file_no, line, record key if signed, then encode.table_columns; empty without good rows
     rows: int
+    areas: Counts | None = None  # to which area lists its commune codes belong
 
 
 class Judge:
@@ -60,6 +62,7 @@ class Judge:
         self._contract = contract
         self._columns = encode.table_columns(contract.columns)
         self._rules = checks.Rules(contract, period, admin_code_version)
+        self._tally = Tally(contract, admin_code_version)
         self._sign = sign
 
     def judge(self, number: int, block: Block) -> Judged:
@@ -80,7 +83,8 @@ class Judge:
             place = (row, number, int(block.lines[row]), int(block.records[row]))
             rejected.append(Rejected(*place, raw, tuple(reasons), tuple(names)))
         data = self._encoded(number, block, good, keys)
-        return Judged(_entries(number, block, hashes, good & keyed), rejected, data, int(good.sum()))
+        entries = _entries(number, block, hashes, good & keyed)
+        return Judged(entries, rejected, data, int(good.sum()), self._tally.count(block.columns))
 
     def _identify(self, block: Block) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64], bytes]:
         """Of each row: whether its business key is whole, a hash equal rows and rows of one key share, its record key.

@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
+from p06.area_codes import AreaCodes
 from p06.contract import Contract
 from p06.errors import Busy, P06Error
 from p06.manifest import Manifest
@@ -233,25 +234,27 @@ def store(
     counts: Counts,
     tables: tuple[str, str],
     attempt_id: int,
+    areas: AreaCodes | None = None,
 ) -> None:
     """Write a staged extract, in the transaction that stages it."""
     connection.execute(
         "insert into control.extract (extract_id, source, period, revision, content_hash, admin_code_version,"
         " produced_at, manifest, delivery, contract_version, contract_hash, received, duplicates, quarantined, staged,"
-        " staging_table, quarantine_table, attempt_id)"
-        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        " staging_table, quarantine_table, attempt_id, area_codes)"
+        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
         " on conflict (extract_id) do update set manifest = excluded.manifest, delivery = excluded.delivery,"
         " produced_at = excluded.produced_at, contract_version = excluded.contract_version,"
         " contract_hash = excluded.contract_hash, received = excluded.received, duplicates = excluded.duplicates,"
         " quarantined = excluded.quarantined, staged = excluded.staged, staging_table = excluded.staging_table,"
-        " quarantine_table = excluded.quarantine_table, attempt_id = excluded.attempt_id, state = 'staged',"
+        " quarantine_table = excluded.quarantine_table, attempt_id = excluded.attempt_id,"
+        " area_codes = excluded.area_codes, state = 'staged',"
         " gate_key = null, staged_at = clock_timestamp()",
         (
             *(manifest.extract_id, manifest.source, manifest.period.first_day, manifest.revision),
             *(manifest.content_hash, manifest.admin_code_version, manifest.produced_at, Jsonb(manifest.document)),
             *(delivery, contract.version, contract.hash),
             *(counts.received, counts.duplicates, counts.quarantined, counts.staged),
-            *(*tables, attempt_id),
+            *(*tables, attempt_id, Jsonb(areas.as_dict()) if areas else None),
         ),
     )
     _own(connection, manifest.source, manifest.period.first_day, manifest.extract_id, attempt_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
@@ -14,6 +15,7 @@ import psycopg
 from p06 import contract as contracts
 from p06 import database, fault, landing, ledger, pull, quarantine, staging, token
 from p06 import manifest as manifests
+from p06.area_codes import AreaCodes
 from p06.contract import Contract
 from p06.errors import Busy, GateBlocked, P06Error, Refused, UsageError
 from p06.landing import Delivery
@@ -127,7 +129,9 @@ def gate_extract(extract_id: str) -> str:
     with database.connect("loader", autocommit=True) as connection:
         one = _known(connection, extract_id)
         key = gate.source_key(one.source)
-        verdict = gate.judge_extract(contracts.load(one.source), extract_id)
+        contract = contracts.load(one.source)
+        staging.extend(connection, contract, one.staging_table)
+        verdict = gate.judge_extract(contract, extract_id)
         ledger.judged(connection, one, key, verdict.outcome == "blocked")
     fault.point("load.gated")
     return verdict.outcome
@@ -253,11 +257,12 @@ def _open(connection: Connection, source: str | None, period: Period | None) -> 
 
 
 def _key(delivery: Delivery) -> str:
-    """What the ledger remembers a delivery by: its place, its state, and the contract it was judged by."""
-    try:
-        contract = contracts.load(delivery.source).hash[:8]
-    except UsageError:
-        contract = "none"
+    """What the ledger remembers a delivery by: its place, its state, and the shape of its month it was judged by."""
+    contract = "none"
+    with suppress(UsageError):  # of a source without a contract, then of a folder that names no month
+        known = contracts.load(delivery.source)
+        contract = known.hash[:8]
+        contract = known.at(Period.parse(delivery.period)).hash[:8]
     return f"{manifests.kept(delivery)}#{delivery.state}-{contract}"
 
 
@@ -315,7 +320,8 @@ def _stage(connection: Connection, delivery: Delivery, attempt: int) -> StageRes
         with connection.transaction():
             staging.create(connection, contracts.load(contract.source), leaf)  # with the columns of all periods
             counts, reasons = _pour(connection, contract, manifest, intake, leaf)
-            ledger.store(connection, contract, manifest, manifests.kept(delivery), counts, (leaf, leaf), attempt)
+            areas = intake.area_codes
+            ledger.store(connection, contract, manifest, manifests.kept(delivery), counts, (leaf, leaf), attempt, areas)
             if not ledger.is_latest(connection, attempt, manifest.source, manifest.period.first_day):
                 raise Busy("P06-LOAD-038", source=manifest.source, period=manifest.period)
             fault.point("load.reconciled")
@@ -375,7 +381,7 @@ def _rank(connection: Connection, manifest: Manifest, before: ledger.Accepted | 
 
 def restage(
     connection: Connection, contract: Contract, manifest: Manifest, folder: Path, leaf: str
-) -> tuple[Counts, dict[str, int]]:
+) -> tuple[Counts, AreaCodes | None]:
     """The rows of a delivery judged anew into a leaf of another name; in the caller's transaction.
 
     ``contract`` is the whole one, with the columns of all periods.
@@ -391,7 +397,8 @@ def restage(
         if headers := intake.check_headers():
             raise Refused("P06-LOAD-001", headers)
         staging.create(connection, contract, leaf)
-        return _pour(connection, shape, manifest, intake, leaf)
+        counts, _ = _pour(connection, shape, manifest, intake, leaf)
+        return counts, intake.area_codes
 
 
 def _pour(

@@ -17,6 +17,7 @@ import psycopg
 from psycopg import sql
 
 from p06 import codelist, database, project
+from p06.codelist import CodeListError
 from p06.errors import P06Error
 from p06.project import MartColumn, Model
 from p06.settings import settings
@@ -65,6 +66,39 @@ _AREA_CHANGE = (
     MartColumn("weight", "numeric", "share of the old unit, empty when unknown", "tỷ trọng, để trống nếu chưa biết"),
     MartColumn("is_default", "boolean", "the one successor the old unit is read as", "đơn vị kế thừa mặc định"),
 )
+_AREA_TODAY = (
+    MartColumn("level", "text", "province or commune", "cấp: tỉnh hoặc xã"),
+    MartColumn("code", "text", "code of the area while it was valid", "mã khi đơn vị còn hiệu lực"),
+    MartColumn("valid_from", "date", "first day of validity; with level and code the key of dim_area",
+               "ngày bắt đầu hiệu lực; cùng cấp và mã là khóa của dim_area"),
+    MartColumn("valid_to", "date", "first day after it, empty while valid", "ngày hết hiệu lực, để trống nếu còn"),
+    MartColumn("name", "text", "name", "tên"),
+    MartColumn("today_code", "text", "the unit of the newest list it is read as: itself, or its default successor",
+               "đơn vị của danh mục mới nhất thay cho nó: chính nó hoặc đơn vị kế thừa mặc định"),
+    MartColumn("today_name", "text", "name of that unit", "tên đơn vị đó"),
+    MartColumn("today_province_code", "text", "province of that unit", "tỉnh của đơn vị đó"),
+    MartColumn("change", "text", "how it got there: none, whole (merged whole into one) or split",
+               "cách chuyển: none (không đổi), whole (nhập nguyên) hoặc split (chia tách)"),
+    MartColumn("changed_on", "date", "day of the last change, empty when there was none",
+               "ngày thay đổi gần nhất, để trống nếu không có"),
+    MartColumn("allocation_quality", "text", "exact, default (it was split and the default successor stands for it) or "
+               "unknown (no successor is known)",
+               "exact (chính xác), default (đã chia tách, lấy đơn vị mặc định) hoặc unknown (chưa biết)"),
+    MartColumn("successors", "integer", "how many units of today hold it or a part of it",
+               "số đơn vị hiện nay chứa toàn bộ hoặc một phần đơn vị này"),
+    MartColumn("split_predecessors", "integer", "of a unit of today: former units that were split and have a part in it",
+               "với đơn vị hiện nay: số đơn vị cũ đã chia tách có một phần nằm trong nó"),
+)  # fmt: skip
+_RESTATED = (
+    MartColumn("today_commune_code", "text", "commune of the newest list the row is counted under",
+               "xã theo danh mục mới nhất mà dòng được tính vào"),
+    MartColumn("today_province_code", "text", "its province, exact whatever became of the commune",
+               "tỉnh của xã đó, luôn chính xác dù xã thay đổi thế nào"),
+    MartColumn("allocation_quality", "text", "exact, default (the unit was split, this is the default successor) or unknown",
+               "exact (chính xác), default (đơn vị đã chia tách, lấy đơn vị mặc định) hoặc unknown (chưa biết)"),
+    MartColumn("successors", "integer", "how many communes of today hold the unit or a part of it",
+               "số xã hiện nay chứa toàn bộ hoặc một phần đơn vị này"),
+)  # fmt: skip
 _LEAF = re.compile(r".+__\d{6}__(\d+)")
 _PATIENCE = "5s"
 
@@ -85,6 +119,9 @@ def sync() -> bool:
         for name in ("area", "area_change"):
             if known.get(name) != codelist.hash(name):
                 _load_areas(connection, name)
+        if known.get("area_today") != _both_lists():
+            connection.execute(_RESTATE_AREAS)
+            _remember(connection, "area_today", _both_lists())
         for model in models.values():
             _extend_table(connection, model)
     with database.connect("admin") as connection:
@@ -148,11 +185,14 @@ def _stamp() -> str:
     digest = hashlib.sha256()
     for model in project.models().values():
         digest.update(repr(model).encode())
-    for part in (_WHO, _EDITION, _RELEASE, _AREA, _AREA_CHANGE):
+    for part in (_WHO, _EDITION, _RELEASE, _AREA, _AREA_CHANGE, _AREA_TODAY, _RESTATED, _RESTATE_AREAS):
         digest.update(repr(part).encode())
-    for name in ("area", "area_change"):
-        digest.update(codelist.hash(name).encode())
+    digest.update(_both_lists().encode())
     return digest.hexdigest()
+
+
+def _both_lists() -> str:
+    return f"{codelist.hash('area')} {codelist.hash('area_change')}"
 
 
 def _remember(connection: psycopg.Connection[Any], name: str, sha256: str) -> None:
@@ -167,10 +207,12 @@ def _load_areas(connection: psycopg.Connection[Any], name: str) -> None:
     """Replace the content of an area table by the code list's; readers see the old one until the commit."""
     table, columns = ("dim_area", _AREA) if name == "area" else ("area_change", _AREA_CHANGE)
     try:
-        text = (settings().codelists / f"{name}.csv").read_text("utf-8-sig")
-        rows = [
-            [row[column.name] or None for column in columns] for row in csv.DictReader(io.StringIO(text), strict=True)
-        ]
+        if name == "area":
+            stated = codelist.areas()
+        else:
+            text = (settings().codelists / f"{name}.csv").read_text("utf-8-sig")
+            stated = list(csv.DictReader(io.StringIO(text), strict=True))
+        rows = [[row[column.name] or None for column in columns] for row in stated]
         connection.execute(sql.SQL("delete from {}").format(sql.Identifier("build", table)))
         copy = sql.SQL("copy {} ({}) from stdin").format(
             sql.Identifier("build", table), sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
@@ -178,9 +220,61 @@ def _load_areas(connection: psycopg.Connection[Any], name: str) -> None:
         with connection.cursor() as cursor, cursor.copy(copy) as stream:
             for row in rows:
                 stream.write_row(row)
-    except (OSError, UnicodeError, csv.Error, KeyError, psycopg.DataError, psycopg.IntegrityError) as error:
+    except (
+        OSError,
+        UnicodeError,
+        csv.Error,
+        KeyError,
+        CodeListError,
+        psycopg.DataError,
+        psycopg.IntegrityError,
+    ) as error:
         raise P06Error("P06-BUILD-006", list=name) from error
     _remember(connection, name, codelist.hash(name))
+
+
+# Without statistics, which only their owner can take, loops over these tables are 30 times slower than hashing them.
+_RESTATE_AREAS = """
+set local enable_nestloop = off;
+drop table if exists pg_temp.paths;
+create temporary table paths on commit drop as
+select
+    p.*,
+    count(*) over (partition by p.level, p.code, p.valid_from) as successors
+from build.area_path as p;
+analyze pg_temp.paths;
+
+delete from build.area_today;
+insert into build.area_today
+with
+parts as (
+    select level, today_code, count(*) as split_units
+    from pg_temp.paths
+    where successors > 1
+    group by level, today_code
+)
+
+select
+    a.level,
+    a.code,
+    a.valid_from,
+    a.valid_to,
+    a.name,
+    t.code as today_code,
+    t.name as today_name,
+    case when a.level = 'province' then t.code else t.parent_code end as today_province_code,
+    case when p.changed_on is null then 'none' when p.successors > 1 then 'split' else 'whole' end as change,
+    p.changed_on,
+    case when t.code is null then 'unknown' when p.successors > 1 then 'default' else 'exact' end as allocation_quality,
+    case when t.code is null then 0 else p.successors end as successors,
+    case when a.valid_to is null then coalesce(s.split_units, 0) else 0 end as split_predecessors
+from build.dim_area as a
+inner join pg_temp.paths as p
+    on p.level = a.level and p.code = a.code and p.valid_from = a.valid_from and p.is_default
+left join build.dim_area as t on t.level = a.level and t.code = p.today_code and t.valid_to is null
+left join parts as s on s.level = a.level and s.today_code = a.code;
+set local enable_nestloop to default
+"""
 
 
 def _schema(model: str) -> str:
@@ -264,6 +358,11 @@ def _views(models: dict[str, Model]) -> Iterable[View]:
         if _is_month(model.name):
             source = f"build.{model.name} as t inner join control.published as p using (period, build_id)"
             yield "marts", model.name, model.description_en, model.description_vi, model.columns, "t", source
+            if restated := _restated(model):
+                yield (
+                    "marts", f"{model.name}_restated", f"{model.description_en}, restated to today's communes",
+                    f"{model.description_vi}, quy về các xã hiện nay", (*model.columns, *_RESTATED), "t", restated,
+                )  # fmt: skip
     citizen = models["dim_citizen"]
     yield (
         "marts", citizen.name, citizen.description_en, citizen.description_vi, citizen.columns, "t",
@@ -296,6 +395,31 @@ def _views(models: dict[str, Model]) -> Iterable[View]:
         "marts", "area_change", "Which unit became which", "Đơn vị cũ chuyển thành đơn vị mới",
         _AREA_CHANGE, "t", "build.area_change as t",
     )  # fmt: skip
+    yield (
+        "marts", "area_today", "What every area, of whatever day, has become in the newest list",
+        "Mỗi đơn vị hành chính, ở bất kỳ thời điểm nào, nay thuộc đơn vị nào theo danh mục mới nhất",
+        _AREA_TODAY, "t", "build.area_today as t",
+    )  # fmt: skip
+
+
+def _restated(model: Model) -> str | None:
+    """The from clause of a mart's rows beside what their commune is today; None for a mart whose rows have no commune."""
+    names = {column.name for column in model.columns}
+    if "commune_valid_from" in names:
+        code, first, quality = "m.commune_code", "m.commune_valid_from", "a.allocation_quality"
+    elif "residence_valid_from" in names:
+        code, first = "m.residence_commune_code", "m.residence_valid_from"
+        quality = (
+            "case when m.is_default_residence and a.today_code is not null then 'default' else a.allocation_quality end"
+        )
+    else:
+        return None
+    return (
+        f"(select m.*, coalesce(a.today_code, {code}) as today_commune_code, a.today_province_code,"
+        f" coalesce({quality}, 'unknown') as allocation_quality, a.successors from build.{model.name} as m"
+        f" left join build.area_today as a on a.level = 'commune' and a.code = {code} and a.valid_from = {first}) as t"
+        " inner join control.published as p using (period, build_id)"
+    )
 
 
 _EXPRESSION = {

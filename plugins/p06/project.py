@@ -38,7 +38,12 @@ _SHARED = (
     ("province_code", "text", "province of the row's commune, else of the matched citizen's residence",
      "tỉnh của xã trong dòng, hoặc của nơi cư trú"),
 )  # fmt: skip
-_COMMUNE = ("commune_code", "text", "commune as received", "mã xã như đã nhận")
+_COMMUNE = (
+    ("commune_code", "text", "commune as received", "mã xã như đã nhận"),
+    ("commune_valid_from", "date", "first day of the area the code names, in the list it was sent under: with the code "
+     "the key of dim_area and area_today", "ngày bắt đầu hiệu lực của xã theo danh mục lúc gửi: cùng mã là khóa của "
+     "dim_area và area_today"),
+)  # fmt: skip
 METHODS = ("id", "previous_id", "old_id", "insurance_no", "name_birth", "linked", "none", "conflict")
 
 
@@ -157,6 +162,7 @@ def _contracts_macro(contracts: dict[str, Contract]) -> str:
             "mart": entry.mart,
             "matched": entry.is_sector_source,
             "commune_column": entry.commune_column,
+            "commune_span": _days(entry.column(entry.commune_column)) if entry.commune_column else None,
             "compared_commune": None if name in COMMUNE_NOT_COMPARED else entry.commune_column,
             "insurance_column": INSURANCE_COLUMN.get(name),
             "measures": [column.name for column in entry.measures],
@@ -177,7 +183,7 @@ def _fact_sql(known: Contract) -> str:
 
 def fact_columns(known: Contract) -> tuple[MartColumn, ...]:
     """The published columns of a source's fact mart: those all facts share, then the contract's measures and codes."""
-    shared = [*_SHARED, _COMMUNE] if known.commune_column else list(_SHARED)
+    shared = [*_SHARED, *_COMMUNE] if known.commune_column else list(_SHARED)
     own = [(c.name, c.sql_type, c.description_en, c.description_vi) for c in known.measures]
     return tuple(MartColumn(*column) for column in (*shared, *own))
 
@@ -185,7 +191,8 @@ def fact_columns(known: Contract) -> tuple[MartColumn, ...]:
 def _fact_model(known: Contract) -> dict[str, Any]:
     mart = str(known.mart)
     required = ["period", "record_key", "match_method", "match_confidence"]
-    required += ["commune_code"] if known.commune_column else []
+    commune = known.column(known.commune_column) if known.commune_column else None
+    required += ["commune_code"] if commune and commune.required and not (commune.since or commune.until) else []
     required += [c.name for c in known.measures if c.required and not (c.since or c.until)]
     tests = [
         _test(f"{mart}_has_one_row_per_record", "unique_grain", "a record stands once", columns=["record_key"]),
@@ -225,6 +232,14 @@ def _fact_model(known: Contract) -> dict[str, Any]:
     }
 
 
+def _days(column: Column) -> list[str]:
+    """The first days of the first and last period the column is in force in."""
+    return [
+        column.since.first_day.isoformat() if column.since else "0001-01-01",
+        column.until.first_day.isoformat() if column.until else "9999-12-01",
+    ]
+
+
 def _in_force(column: Column) -> str:
     """SQL: whether the row's period is one the contract's column is in force in."""
     since = [f"period >= date '{column.since.first_day}'"] if column.since else []
@@ -257,7 +272,7 @@ def _sources(contracts: dict[str, Contract]) -> dict[str, Any]:
         }
         for known in contracts.values()
     ]
-    reference = [{"name": "dim_area"}, {"name": "area_change"}]
+    reference = [{"name": "dim_area"}, {"name": "area_change"}, {"name": "area_today"}]
     return {
         "version": 2,
         "sources": [

@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from p06 import contract as contracts
 from p06 import database, fault, gate, landing, ledger, load, quarantine, staging
@@ -106,7 +107,7 @@ def _safely(connection: Connection, one: Extract) -> Replayed:
 
 def _replay(connection: Connection, one: Extract) -> Replayed:
     contract = contracts.load(one.source)
-    if contract.hash != one.contract_hash:
+    if contract.at(one.period).hash != one.contract_hash:
         raise P06Error("P06-QUAR-003", extract=one.extract_id)
     with ledger.held(connection, one.source, str(one.period)):
         delivery, manifest = _delivery_of(one)
@@ -193,16 +194,20 @@ def _stage(
 ) -> Counts:
     """Stage the replay beside the accepted rows. Raises _Unchanged when it gives the same; Busy P06-LOAD-038."""
     with connection.transaction():
-        counts, _ = load.restage(connection, contract, manifest, folder, leaf)
+        counts, areas = load.restage(connection, contract, manifest, folder, leaf)
         if not _differs(connection, one.quarantine_table, leaf):
             raise _Unchanged
         connection.execute(
-            "insert into control.replay (extract_id, replay_number, leaf, received, duplicates, quarantined, staged)"
-            " values (%s, %s, %s, %s, %s, %s, %s) on conflict (extract_id, replay_number) do update set"
+            "insert into control.replay (extract_id, replay_number, leaf, received, duplicates, quarantined, staged,"
+            " area_codes) values (%s, %s, %s, %s, %s, %s, %s, %s) on conflict (extract_id, replay_number) do update set"
             " leaf = excluded.leaf, received = excluded.received, duplicates = excluded.duplicates,"
-            " quarantined = excluded.quarantined, staged = excluded.staged, state = 'staged',"
+            " quarantined = excluded.quarantined, staged = excluded.staged,"
+            " area_codes = excluded.area_codes, state = 'staged',"
             " started_at = clock_timestamp(), ended_at = null",
-            (one.extract_id, number, leaf, counts.received, counts.duplicates, counts.quarantined, counts.staged),
+            (
+                *(one.extract_id, number, leaf, counts.received, counts.duplicates, counts.quarantined, counts.staged),
+                Jsonb(areas.as_dict()) if areas else None,
+            ),
         )
         if not ledger.is_latest(connection, attempt, one.source, one.period.first_day):
             raise Busy("P06-LOAD-038", source=one.source, period=one.period)
@@ -235,11 +240,12 @@ def _accept(connection: Connection, one: Extract, leaf: str, counts: Counts, num
             staging.attach(connection, one.source, one.period, (leaf, leaf))
             changed = connection.execute(
                 "update control.extract set received = %s, duplicates = %s, quarantined = %s, staged = %s,"
-                " staging_table = %s, quarantine_table = %s, replay_number = %s, gate_key = %s,"
+                " staging_table = %s, quarantine_table = %s, replay_number = %s, gate_key = %s, area_codes = ("
+                "  select r.area_codes from control.replay as r where r.extract_id = %s and r.replay_number = %s),"
                 " staged_at = clock_timestamp() where extract_id = %s and replay_number = %s",
                 (
                     *(counts.received, counts.duplicates, counts.quarantined, counts.staged),
-                    *(leaf, leaf, number, gate_key, one.extract_id, number - 1),
+                    *(leaf, leaf, number, gate_key, one.extract_id, number, one.extract_id, number - 1),
                 ),
             )
             if changed.rowcount != 1:

@@ -134,6 +134,25 @@ def create(connection: Connection, contract: Contract, leaf: str) -> None:
     )
 
 
+def extend(connection: Connection, contract: Contract, leaf: str) -> None:
+    """Give a leaf that is not attached yet the columns its contract gained since for other months; they are null."""
+    table = leaf.rpartition(".")[2]
+    present = {
+        name
+        for (name,) in connection.execute(
+            "select attname from pg_attribute where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped",
+            (f'staging."{table}"',),
+        ).fetchall()
+    }
+    for name, kind, _ in shape(contract, "staging"):
+        if present and name not in present:
+            connection.execute(
+                sql.SQL("alter table {} add column {} {}").format(
+                    sql.Identifier("staging", table), sql.Identifier(name), sql.SQL(kind)
+                )
+            )
+
+
 def copy(
     connection: Connection, contract: Contract, leaf: str, batches: Iterable[Batch], columns: Sequence[Column]
 ) -> int:
@@ -248,6 +267,16 @@ def attach(connection: Connection, source: str, period: Period, leaves: tuple[st
         ).fetchall():
             connection.execute(
                 sql.SQL("alter table {} detach partition {}").format(parent, sql.Identifier(schema, other))
+            )
+        for name, kind in connection.execute(
+            "select p.attname, format_type(p.atttypid, p.atttypmod) from pg_attribute as p"
+            " where p.attrelid = %s::regclass and p.attnum > 0 and not p.attisdropped and not exists ("
+            "  select from pg_attribute as c where c.attrelid = %s::regclass and c.attname = p.attname"
+            "  and not c.attisdropped) order by p.attnum",
+            (f"{schema}.{source}", f'{schema}."{leaf}"'),
+        ).fetchall():  # what the contract gained since the leaf was made, or no longer has
+            connection.execute(
+                sql.SQL("alter table {} add column {} {}").format(table, sql.Identifier(name), sql.SQL(kind))
             )
         connection.execute(
             sql.SQL("alter table {} attach partition {} for values in ({})").format(

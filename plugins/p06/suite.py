@@ -69,7 +69,8 @@ class Check:
 
     ``expectation`` is a Great Expectations type with ``kwargs``, asked of the rows; the other three are SQL giving one
     number that must lie between ``min`` and ``max``: ``measure`` an aggregate over the rows, ``figure`` an expression
-    over the extract's counts, ``sql`` a query. ``unless`` is a condition under which the check passes anyway.
+    over the extract's counts, ``sql`` a query. ``unless`` is a condition under which the check passes anyway. ``day``,
+    beside a ``figure``, gives a day over the extract's counts that is shown with a figure that failed.
     """
 
     id: str
@@ -87,6 +88,7 @@ class Check:
     max: float | str | None = None
     unless: str | None = None
     if_null: Literal["pass", "fail"] = "fail"
+    day: str | None = None
 
 
 @dataclass(frozen=True)
@@ -291,7 +293,9 @@ def _check(kind: Kind, entry: dict[str, Any], file: str, owner: str) -> Check:
     forms = [form for form in ("expectation", "measure", "figure", "sql") if entry.get(form) is not None]
     if len(forms) != 1 or (kind == "mart" and forms == ["figure"]):
         raise wrong("expectation, measure, figure or sql")
-    for field in (*forms, "unless"):
+    if entry.get("day") is not None and forms != ["figure"]:
+        raise wrong("day")
+    for field in (*forms, "unless", "day"):
         if entry.get(field) is not None and not isinstance(entry[field], str):
             raise wrong(field)
     if forms == ["expectation"]:
@@ -306,6 +310,7 @@ def _check(kind: Kind, entry: dict[str, Any], file: str, owner: str) -> Check:
             raise wrong("min, max")
         _judge_text(kind, str(entry[forms[0]]), file, name)
     _judge_text(kind, entry.get("unless") or "", file, name)
+    _judge_text(kind, entry.get("day") or "", file, name)
     check = Check(**entry)
     return check if check.owner else replace(check, owner=owner)
 

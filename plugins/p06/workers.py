@@ -188,7 +188,7 @@ def _serve(source: IO[bytes], target: IO[bytes]) -> NoReturn:
         answer: Any
         try:
             found = judge.judge(number, parse(dialect, columns, chunk))
-            answer = Judged(found.entries, found.rejected, pickle.PickleBuffer(found.data), found.rows)
+            answer = Judged(found.entries, found.rejected, pickle.PickleBuffer(found.data), found.rows, found.areas)
         except P06Error as error:
             answer = error
         except Exception as error:  # it may quote a row, so only its kind is told

@@ -232,6 +232,13 @@ OWN: dict[tuple[str, str], str] = {
     ("land_parcel", "shares_add_up"): "update {leaf} set parcel_id = (line / 2)::text",
     ("land_parcel", "areas_plausible"): "update {leaf} set area_m2 = area_m2 * 1000",
 }
+# Checks of sources with commune codes: {counts of the extract} -> what fails beside it.
+AREAS: dict[str, tuple[dict[str, int], set[str]]] = {
+    "area_versions_mixed": ({"other": 301}, {"area_versions_few"}),
+    "area_versions_few": ({"other": 7}, set()),
+    "area_list_seen": ({"own": 700}, set()),
+    "districts_gone": ({"districts": 1, "other": 1}, set()),
+}
 ELSEWHERE = {"counts_add_up", "rows_present", "volume_in_range"}
 
 
@@ -250,10 +257,30 @@ def test_a_check_of_one_source_fails_on_what_it_must_and_alone(stage: Stage, sou
     assert (verdict.outcome, failed(verdict)) == ("warnings", {check})
 
 
+@pytest.mark.parametrize("check", sorted(AREAS))
+def test_a_check_of_area_lists_fails_on_what_it_must_and_names_the_other_list(stage: Stage, check: str) -> None:
+    counts, besides = AREAS[check]
+    told = {"coded": ROWS, "own": 4000, "own_expected": 0.6696, "other": 0, "districts": 0, "likely": "2025-07-01"}
+    verdict = stage.judge("land_parcel", ledger=f"area_codes = '{json.dumps(told | counts)}'")
+    assert failed(verdict) == {check} | besides
+    assert verdict.outcome == ("blocked" if check == "area_versions_mixed" else "warnings")
+    observed = next(result.observed for result in verdict.results if result.check == check)
+    assert observed is not None and observed.endswith("; 2025-07-01")
+
+
+def test_a_few_codes_of_another_list_are_chance_and_up_to_fifty_rows_never_stop_a_sender(stage: Stage) -> None:
+    told = {"coded": ROWS, "own": 4000, "own_expected": 0.6696, "other": 2, "districts": 0, "likely": "2025-07-01"}
+    assert failed(stage.judge("land_parcel", ledger=f"area_codes = '{json.dumps(told)}'")) == set()
+    told |= {"coded": 60, "other": 50}
+    verdict = stage.judge("land_parcel", rows=60, ledger=f"area_codes = '{json.dumps(told)}'")
+    assert (verdict.outcome, failed(verdict)) == ("warnings", {"area_versions_few"})
+
+
 def test_every_check_of_every_source_has_a_case_here() -> None:
-    for source in contract.load_all():
+    for source, known in contract.load_all().items():
         shipped = {check.id for check in suite.load_source(source).checks}
-        assert shipped == {*SHARED, *ELSEWHERE, *(check for own, check in OWN if own == source)}
+        areas = AREAS if known.commune_column else {}
+        assert shipped == {*SHARED, *ELSEWHERE, *areas, *(check for own, check in OWN if own == source)}
 
 
 def test_a_count_that_does_not_add_up_is_impossible_in_the_ledger_and_named_by_the_gate(stage: Stage) -> None:

@@ -141,6 +141,7 @@ class Comparison:
             ("marts.citizen_month", self._citizen_month),
             ("marts.indicator", self._indicator),
             ("marts.indicator_restated", self._indicator_restated),
+            ("marts.indicator_commune_restated", self._indicator_commune_restated),
             ("marts.match_summary", self._match_summary),
             ("marts.reconciliation", self._reconciliation),
             ("areas", self._areas),
@@ -264,6 +265,7 @@ class Comparison:
         columns = (
             "residence_province_code",
             "residence_commune_code",
+            "is_default_residence",
             "sex",
             "age",
             "status",
@@ -294,6 +296,13 @@ class Comparison:
         actual = self._select("marts", "indicator_restated", (*INDICATOR_KEY, *values), self._in_periods())
         provinces = [row for row in actual if row["area_level"] != "commune"]
         self.report.keyed("marts.indicator_restated", INDICATOR_KEY, values, expected, provinces, show=values)
+
+    def _indicator_commune_restated(self) -> None:
+        key = ("indicator_code", "period", "area_code", "allocation_quality")
+        values = ("units", "numerator", "denominator", "value")
+        expected = [row for period in self.oracle.periods for row in self.oracle.indicator_commune_restated(period)]
+        actual = self._select("marts", "indicator_commune_restated", (*key, *values), self._in_periods())
+        self.report.keyed("marts.indicator_commune_restated", key, values, expected, actual, show=values)
 
     def _match_summary(self) -> None:
         key = ("period", "source", "province_code", "match_method")

@@ -141,6 +141,7 @@ class Oracle:
                 "citizen_id": root,
                 "residence_province_code": person.province,
                 "residence_commune_code": person.commune,
+                "is_default_residence": self.areas.was_split(entry.residence, entry.version, day),
                 "sex": entry.sex,
                 "age": age(entry.birth_date, on),
                 "status": entry.status,
@@ -274,6 +275,49 @@ class Oracle:
                 "value": Decimal(len(above[code, level, area])) / len(things),
             }
             for (code, level, area), things in list(below.items())
+        ]
+
+    def indicator_commune_restated(self, period: date) -> Rows:
+        """The commune indicators by today's communes; what lies there only as a default successor stands apart."""
+        below: dict[tuple[str, str, str], set[Any]] = defaultdict(set)
+        above: dict[tuple[str, str, str], set[Any]] = defaultdict(set)
+        units: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+
+        def count(code: str, thing: Any, hit: bool, sent: str, version: date) -> None:
+            today, _ = self.areas.resolve(sent, version, date.max)
+            quality = "default" if self.areas.was_split(sent, version, date.max) else "exact"
+            below[code, today, quality].add(thing)
+            units[code, today, quality].add(self.areas.resolve(sent, version, as_of(period))[0])
+            if hit:
+                above[code, today, quality].add(thing)
+
+        people = self.register.state(period).people
+        for row in self.citizen_month(period):
+            if row["status"] != "alive":
+                continue
+            who, entry = row["citizen_id"], people[row["citizen_id"]].entry
+            if row["age"] >= 14:
+                count("id_card_rate", who, row["has_id_card"], entry.residence, entry.version)
+                count("eid_level2_rate", who, row["eid_level"] == "2", entry.residence, entry.version)
+            if row["has_health_insurance"] is not None:
+                insured = row["has_health_insurance"]
+                count("health_insurance_coverage", who, insured, entry.residence, entry.version)
+        parcels, get = self.extracts.get(("land_parcel", period)), self.contracts["land_parcel"].value
+        for staged in parcels.staged.values() if parcels else ():
+            clean, commune = get(staged, "data_group") == "1", get(staged, "commune_code")
+            count("land_clean_rate", get(staged, "parcel_id"), clean, commune, parcels.version)  # type: ignore[union-attr]
+        return [
+            {
+                "indicator_code": key[0],
+                "period": period,
+                "area_code": key[1],
+                "allocation_quality": key[2],
+                "units": len(units[key]),
+                "numerator": len(above[key]),
+                "denominator": len(things),
+                "value": Decimal(len(above[key])) / len(things),
+            }
+            for key, things in list(below.items())
         ]
 
     # ------------------------------------------------------------ sums

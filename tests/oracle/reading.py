@@ -65,6 +65,11 @@ class Areas:
                 self.communes[row["code"]].append((date.fromisoformat(row["valid_from"]), until, row["parent_code"]))
         self.first_day = min(since for spans in self.communes.values() for since, _, _ in spans)
         self.successor: dict[str, dict[date, dict[str, str]]] = {"commune": {}, "province": {}}
+        self.split = {
+            (date.fromisoformat(row["effective_date"]), row["old_code"])
+            for row in self.changes
+            if row["level"] == "commune" and row["kind"] == "split"
+        }
         for row in self.changes:
             if row["is_default"] == "1":
                 step = self.successor[row["level"]].setdefault(date.fromisoformat(row["effective_date"]), {})
@@ -89,6 +94,15 @@ class Areas:
                 commune = step.get(commune, commune)
                 read_on = max(read_on, effective)
         return commune, self.province(commune, read_on)
+
+    def was_split(self, commune: str, version: date, day: date) -> bool:
+        """Whether a code sent under a version is, on a day, read as the default successor of a unit that was split."""
+        found = False
+        for effective, step in sorted(self.successor["commune"].items()):
+            if version < effective <= day:
+                found = found or (effective, commune) in self.split
+                commune = step.get(commune, commune)
+        return found
 
     def province_today(self, province: str, day: date) -> str:
         """Today's province of one in force on a day."""

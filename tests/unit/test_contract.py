@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from decimal import Decimal
@@ -464,8 +465,44 @@ def test_a_period_has_the_columns_rules_and_code_lists_in_force_in_it(
     assert [column.name for column in found.columns] == columns
     assert [rule.name for rule in found.rules] == rules
     assert found.column("thing_no").codelist == codelist
-    assert found.hash == in_time.hash, "what was loaded is not outdated by the months of the contract"
+    assert in_time.at(period) == found
     assert [column.name for column in in_time.columns] == ["thing_no", "amount", "part"]
+
+
+def test_what_a_contract_says_of_other_months_does_not_change_the_shape_of_a_month(
+    tmp_path: Path, document: dict[str, Any]
+) -> None:
+    (tmp_path / "codelists").mkdir()
+    for name in ("old", "new"):
+        (tmp_path / "codelists" / f"{name}.csv").write_text("code\nA\n", "utf-8")
+    _lasting(_first(document), codelist="old")
+    document["schema"][0]["quality"] = [_rule({"sum": {"total": "amount", "of": ["part"]}})]
+    _lasting(document["schema"][0]["quality"][0], descriptionVi="x")
+    before = contract.parse(write(tmp_path, document))
+    assert before.at(Period(2024, 1)).hash == before.hash
+    item = _first(document)["customProperties"]
+    item[:] = [one for one in item if one["property"] != "codelist"]
+    _lasting(_first(document), codelist=[{"list": "old", "until": "2024-12"}, {"list": "new", "since": "2025-01"}])
+    _lasting(_first(document, 2), until="2024-12")
+    _lasting(document["schema"][0]["quality"][0], until="2024-12")
+    added = copy.deepcopy(_first(document, 2)) | {"name": "part_anew"}
+    added["customProperties"] = [one for one in added["customProperties"] if one["property"] != "until"]
+    _lasting(added, since="2025-01")
+    document["schema"][0]["properties"].insert(1, added)
+    after = contract.parse(write(tmp_path, document))
+    assert after.hash != before.hash
+    assert after.at(Period(2024, 12)).hash == before.hash
+    assert after.at(Period(2025, 1)).hash not in (before.hash, after.hash)
+    assert [column.name for column in after.at(Period(2025, 1)).columns] == ["thing_no", "part_anew", "amount"]
+
+
+def test_the_dictionary_says_when_columns_rules_and_lists_hold(in_time: contract.Contract) -> None:
+    text = in_time.doc_md
+    for words in (
+        "(từ 2024-02)", "(from 2024-02)", "(to 2024-03)", "list `old` (to 2024-01), list `new` (from 2024-03)",
+        "danh mục `old` (đến 2024-01)", "(from 2024-02 to 2024-02)",
+    ):  # fmt: skip
+        assert words in text
 
 
 def test_a_contract_without_dates_is_the_same_in_every_period() -> None:

@@ -17,7 +17,8 @@ successors as (
         level,
         old_code,
         new_code,
-        effective_date
+        effective_date,
+        kind = 'split' as is_split
     from {{ source('reference', 'area_change') }}
     where is_default
 ),
@@ -39,7 +40,8 @@ read_as as (
         areas.code,
         editions.edition as at_edition,
         editions.next_edition,
-        areas.code as area_code
+        areas.code as area_code,
+        false as is_default_successor
     from editions
     inner join areas on areas.valid_to > editions.edition and areas.valid_from < editions.next_edition
     union
@@ -49,7 +51,8 @@ read_as as (
         r.code,
         e.edition,
         e.next_edition,
-        coalesce(s.new_code, r.area_code)
+        coalesce(s.new_code, r.area_code),
+        r.is_default_successor or coalesce(s.is_split, false)
     from read_as as r
     inner join editions as e on e.edition = r.next_edition
     left join successors as s
@@ -84,7 +87,9 @@ select
         else date_trunc('month', r.next_edition)::date
     end as valid_to,
     r.area_code,
-    p.province_code
+    r.at_edition as area_edition,
+    p.province_code,
+    r.is_default_successor
 from read_as as r
 left join parents as p
     on p.level = r.level

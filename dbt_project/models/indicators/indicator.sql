@@ -5,7 +5,13 @@ with
 counts as (
     {%- for code in ['id_card_rate', 'eid_level2_rate', 'health_insurance_coverage', 'kyc_biometric_rate', 'land_clean_rate', 'match_rate'] %}
     {{ 'union all' if not loop.first }}
-    select * from {{ ref('indicator__' ~ code) }}
+    select
+        indicator_code,
+        area_level,
+        area_code,
+        numerator,
+        denominator
+    from {{ ref('indicator__' ~ code) }}
     {%- endfor %}
 )
 
@@ -18,4 +24,4 @@ select
     denominator,
     {{ share('numerator', 'denominator') }} as value
 from counts
-where denominator > 0 and area_code is not null
+where denominator > 0 and area_code is not null and area_level <> 'commune_part'

@@ -3,7 +3,7 @@
 {{ 'union all' if not loop.first }}
 select
     'match_rate.{{ contract["source"] }}' as indicator_code,
-    {% if contract['commune_column'] -%}
+    {% if has_commune(contract) -%}
     case when grouping(province_code) = 0 then 'province' else 'nation' end as area_level,
     case when grouping(province_code) = 0 then province_code else 'VN' end as area_code,
     {%- else -%}
@@ -13,7 +13,7 @@ select
     count(*) filter (where match_method not in ('none', 'conflict')) as numerator,
     count(*) as denominator
 from {{ month(ref(contract['mart'])) }} as facts
-{%- if contract['commune_column'] %}
+{%- if has_commune(contract) %}
 group by grouping sets ((), (province_code))
 {%- endif %}
 {%- endfor %}

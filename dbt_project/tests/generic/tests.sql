@@ -88,3 +88,27 @@ from (
 ) as sums
 where parts > nation or nation is null
 {% endtest %}
+
+{# Restated communes hold what the communes of the period hold, but for parcels sent under two communes. #}
+{% test communes_kept(model) %}
+select 1 as unequal
+from (
+    select
+        indicator_code,
+        sum(numerator) as numerator,
+        sum(denominator) as denominator
+    from {{ model }}
+    where indicator_code <> 'land_clean_rate'
+    group by indicator_code
+) as restated
+full join (
+    select
+        indicator_code,
+        sum(numerator) as numerator,
+        sum(denominator) as denominator
+    from {{ get_where_subquery(ref('indicator')) }} as figures
+    where area_level = 'commune' and indicator_code <> 'land_clean_rate'
+    group by indicator_code
+) as reported on reported.indicator_code = restated.indicator_code
+where (restated.numerator, restated.denominator) is distinct from (reported.numerator, reported.denominator)
+{% endtest %}

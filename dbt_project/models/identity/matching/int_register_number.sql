@@ -11,17 +11,18 @@ citizens as not materialized (
         h.old_id,
         coalesce(a.area_code, h.residence_code) as residence_commune_code,
         a.province_code as residence_province_code,
+        a.area_valid_from as residence_valid_from,
+        coalesce(a.is_default_successor, false) as is_default_residence,
         h.status,
         h.death_date,
         h.id_card_issued_on,
         h.eid_level,
         h.valid_from
     from {{ ref('citizen_history') }} as h
-    left join {{ ref('int_area_code') }} as a
+    left join {{ ref('int_area_in_period') }} as a
         on a.level = 'commune'
         and a.edition = h.residence_edition
         and a.code = h.residence_code
-        and {{ valid_in_period('a') }}
     where {{ visible('h') }} and {{ valid_in_period('h') }}
 ),
 
@@ -65,6 +66,8 @@ select
     c.old_id,
     c.residence_commune_code,
     c.residence_province_code,
+    c.residence_valid_from,
+    c.is_default_residence,
     c.status,
     c.death_date,
     c.id_card_issued_on,
@@ -84,6 +87,8 @@ select
     c.old_id,
     c.residence_commune_code,
     c.residence_province_code,
+    c.residence_valid_from,
+    c.is_default_residence,
     c.status,
     c.death_date,
     c.id_card_issued_on,

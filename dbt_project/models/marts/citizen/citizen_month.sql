@@ -7,6 +7,8 @@ citizens as (
         c.citizen_token,
         c.residence_province_code,
         c.residence_commune_code,
+        c.residence_valid_from,
+        c.is_default_residence,
         c.sex,
         extract(year from age(
             case when c.status = 'deceased' then c.death_date else {{ as_of() }} end,
@@ -57,6 +59,8 @@ select
     c.citizen_token,
     c.residence_province_code,
     c.residence_commune_code,
+    c.residence_valid_from,
+    c.is_default_residence,
     c.sex,
     c.age,
     c.status,
