@@ -286,9 +286,7 @@ def _views(models: dict[str, Model]) -> Iterable[View]:
         " and i.valid_from = t.valid_from and i.from_state <= s.state and (i.to_state is null or i.to_state > s.state)",
     )  # fmt: skip
     finding = models["identity_finding"]
-    published = (
-        "build.identity_finding as f inner join control.published as p on p.period = f.period and p.build_id = f.build_id"
-    )
+    published = "build.identity_finding as f inner join control.published as p on p.period = f.period and p.build_id = f.build_id"
     yield (
         "quality", "identity_finding", "How many rows of each source raise a question about who that is",
         "Số dòng của mỗi nguồn có nghi vấn về nhân thân, theo loại", _FOUND, "t",
