@@ -20,7 +20,10 @@ doubted as (
     where match_method = 'conflict'
 ),
 
+-- source by source: the planner knows how many rows each has, and nothing of their union
 stated as (
+    {%- for contract in matched_sources() %}
+    {{ 'union all' if not loop.first }}
     select
         d.source,
         d.file_no,
@@ -33,10 +36,11 @@ stated as (
         r.birth_date,
         r.sex
     from doubted as d
-    inner join {{ ref('int_record') }} as r
-        on r.source = d.source
-        and r.file_no = d.file_no
+    inner join {{ ref('stg_' ~ contract['source']) }} as r
+        on r.file_no = d.file_no
         and r.line = d.line
+    where d.source = '{{ contract["source"] }}'
+    {%- endfor %}
 ),
 
 led as (

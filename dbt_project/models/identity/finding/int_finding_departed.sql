@@ -2,8 +2,30 @@
 {{ config(materialized='ephemeral') }}
 
 with
+gone as (
+    select
+        c.citizen_token,
+        c.status,
+        c.death_date,
+        l.root_id is not null as is_late
+    from {{ ref('int_register_number') }} as c
+    left join {{ ref('int_late_death') }} as l on l.root_id = c.root_id
+    where c.is_newest and c.status <> 'alive'
+),
+
 served as (
-    select * from {{ ref('int_finding_outcome') }} where status is not null
+    {%- for step in ['int_match_id', 'int_match_late'] %}
+    {{ 'union all' if not loop.first }}
+    select
+        m.source,
+        m.file_no,
+        m.line,
+        g.status,
+        g.death_date,
+        g.is_late
+    from {{ ref(step) }} as m
+    inner join gone as g on g.citizen_token = m.citizen_token
+    {%- endfor %}
 ),
 
 -- the day of the service, in Vietnam, where a row is one service

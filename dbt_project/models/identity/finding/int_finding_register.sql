@@ -6,7 +6,7 @@ sent as (
     select * from {{ ref('int_register_sent') }} where record_op = 'upsert'
 ),
 
-entered as (
+entered as materialized (
     select
         s.file_no,
         s.line,

@@ -12,12 +12,11 @@ open_rows as (
         o.sex,
         o.commune_code
     from {{ ref('int_open_record') }} as o
-    inner join {{ ref('int_finding_outcome') }} as u
-        on u.source = o.source
-        and u.file_no = o.file_no
-        and u.line = o.line
-        and u.status is null
-    where o.citizen_id is null and o.old_id is null
+    left join {{ ref('int_match_late') }} as l
+        on l.source = o.source
+        and l.file_no = o.file_no
+        and l.line = o.line
+    where o.citizen_id is null and o.old_id is null and l.source is null
 ),
 
 fitting as (

@@ -15,6 +15,7 @@ suspected as (
     where led_by = 'citizen_id' and is_conflict
 ),
 
+-- of an old number with one owner only the others' rows are at hand
 suspected_old as (
     select
         source,
@@ -22,53 +23,28 @@ suspected_old as (
     from {{ ref('int_finding_old_number') }}
     where source <> 'population_register'
     group by source, old_id
-    having min(birth_date) <> max(birth_date)
-),
-
-records as (
-    select
-        r.source,
-        r.file_no,
-        r.line,
-        r.citizen_id,
-        r.old_id,
-        s.citizen_id is not null as is_suspected,
-        o.old_id is not null as is_suspected_old,
-        s.is_known,
-        {{ normalised_name('r.full_name') }} as name_norm,
-        r.birth_date
-    from {{ ref('int_record') }} as r
-    left join suspected as s on s.citizen_id = r.citizen_id
-    left join suspected_old as o
-        on o.source = r.source
-        and o.old_id = r.old_id
-    where s.citizen_id is not null or o.old_id is not null
+    having max(owners) = 1 or min(birth_date) <> max(birth_date)
 ),
 
 stated as (
+    {%- for contract in matched_sources() %}
+    {%- for number, suspects in [('citizen_id', 'suspected'), ('old_id', 'suspected_old')] %}
     select
-        source,
-        file_no,
-        line,
-        'number_two_people' as kind,
-        citizen_id::text as number,
-        is_known,
-        name_norm,
-        birth_date
-    from records
-    where is_suspected
-    union all
-    select
-        source,
-        file_no,
-        line,
-        'old_number_two_people',
-        old_id,
-        true,
-        name_norm,
-        birth_date
-    from records
-    where is_suspected_old
+        '{{ contract["source"] }}' as source,
+        r.file_no,
+        r.line,
+        '{{ 'number_two_people' if number == 'citizen_id' else 'old_number_two_people' }}' as kind,
+        r.{{ number }}::text as number,
+        {{ 's.is_known' if number == 'citizen_id' else 'true' }} as is_known,
+        {{ normalised_name('r.full_name') }} as name_norm,
+        r.birth_date
+    from {{ ref('stg_' ~ contract['source']) }} as r
+    inner join {{ suspects }} as s on s.{{ number }} = r.{{ number }}
+    {%- if number == 'old_id' %} and s.source = '{{ contract["source"] }}'{% endif %}
+    {{ 'union all' if not loop.last }}
+    {%- endfor %}
+    {{ 'union all' if not loop.last }}
+    {%- endfor %}
 ),
 
 -- of the people on a number, those that share neither name nor birth date with one of them

@@ -2,7 +2,7 @@
 {{ config(materialized='ephemeral') }}
 
 select
-    record_key,
+    null::uuid as record_key,
     file_no,
     line,
     citizen_id,

@@ -20,26 +20,14 @@ findings as (
         other_file_no,
         other_line
     from {{ ref('int_finding_two_people') }}
-),
-
-records as (
-    select
-        'population_register' as source,
-        file_no,
-        line,
-        record_key
-    from {{ ref('int_register_sent') }}
-    {%- for contract in matched_sources() %}
-    union all
-    select
-        '{{ contract["source"] }}',
-        file_no,
-        line,
-        record_key
-    from {{ ref('stg_' ~ contract['source']) }}
-    {%- endfor %}
 )
 
+{% set places = {'population_register': 'int_register_sent'} %}
+{%- for contract in matched_sources() %}
+{%- do places.update({contract['source']: 'stg_' ~ contract['source']}) %}
+{%- endfor %}
+{%- for source_name, model_name in places.items() %}
+{{ 'union all' if not loop.first }}
 select
     {{ period() }} as period,
     f.source,
@@ -50,7 +38,8 @@ select
     f.other_file_no,
     f.other_line
 from findings as f
-inner join records as r
-    on r.source = f.source
-    and r.file_no = f.file_no
+inner join {{ ref(model_name) }} as r
+    on r.file_no = f.file_no
     and r.line = f.line
+where f.source = '{{ source_name }}'
+{%- endfor %}
