@@ -91,7 +91,7 @@ def test_each_question_is_counted_and_told_with_its_rows(published: Warehouse, t
     rows = list(csv.reader(io.StringIO(path.read_text("utf-8-sig"))))
     assert [(row[0], row[5], row[7], row[8], row[9], row[10]) for row in rows[1:]] == [
         ("deceased_served", "1", "2", "citizen_id", "", "999999999999,,AAAA AAA AAA AA,9999-99-99,A"),
-        ("number_two_people", "1", "3", "citizen_id, full_name, birth_date", "1:4", "999999999999,,AAAA AAA AAAA AA,9999-99-99,A"),
+        ("number_two_people", "1", "3", "citizen_id, full_name, birth_date", "1:4", "999999999999,,AAAAAA AAA AAAA AAA,9999-99-99,A"),
         ("number_two_people", "1", "4", "citizen_id, full_name, birth_date", "1:3", "999999999999,,=9+9<AAAAAA>AAAAA(9)</AAAAAA>,9999-99-99,A"),
         ("conflict_all", "1", "4", "citizen_id, full_name, birth_date, sex", "", "999999999999,,=9+9<AAAAAA>AAAAA(9)</AAAAAA>,9999-99-99,A"),
         ("old_number_shared", "1", "5", "old_id", "", ",999999999,AA AAA AAAA AAAAAA,9999-99-99,A"),
@@ -108,7 +108,7 @@ def test_nothing_of_a_person_leaves_in_a_report_or_is_said(
     content = texts(path)
     for canary in CANARIES:
         assert canary not in content and canary not in said, canary
-    assert "AAAA AAA AAAA AA" in content and messages()["deceased_served"]["vi"] in content
+    assert "AAAAAA AAA AAAA AAA" in content and messages()["deceased_served"]["vi"] in content
     first = path.read_bytes()
     run("health_visit", "2024-03", "--to", str(path))
     assert path.read_bytes() == first

@@ -37,7 +37,7 @@ services as (
         file_no,
         line,
         ({{ contract['service_column'] }} at time zone interval '7 hours')::date as served_on
-    from {{ ref('stg_' ~ contract['source']) }}
+    from {{ staged(contract['source']) }} as sent
     {%- else %}
     select null::text as source, null::smallint as file_no, null::bigint as line, null::date as served_on where false
     {%- endfor %}

@@ -38,7 +38,7 @@ stated as (
         {{ 's.is_known' if number == 'citizen_id' else 'true' }} as is_known,
         {{ normalised_name('r.full_name') }} as name_norm,
         r.birth_date
-    from {{ ref('stg_' ~ contract['source']) }} as r
+    from {{ staged(contract['source']) }} as r
     inner join {{ suspects }} as s on s.{{ number }} = r.{{ number }}
     {%- if number == 'old_id' %} and s.source = '{{ contract["source"] }}'{% endif %}
     {{ 'union all' if not loop.last }}
@@ -47,91 +47,62 @@ stated as (
     {%- endfor %}
 ),
 
--- of the people on a number, those that share neither name nor birth date with one of them
-people as (
-    select
-        p.*,
-        count(*) over (partition by p.kind, p.source, p.number)
-        - count(*) over (partition by p.kind, p.source, p.number, p.name_norm)
-        - count(*) over (partition by p.kind, p.source, p.number, p.birth_date)
-        + 1 as others
-    from (select distinct kind, source, number, name_norm, birth_date from stated) as p
-),
-
-people_anywhere as (
-    select
-        p.*,
-        count(*) over (partition by p.number)
-        - count(*) over (partition by p.number, p.name_norm)
-        - count(*) over (partition by p.number, p.birth_date)
-        + 1 as others
-    from (
-        select distinct
-            number,
-            name_norm,
-            birth_date
-        from stated
-        where kind = 'number_two_people' and not is_known
-    ) as p
-),
-
--- the row to compare with is the first that states the number, else the last
-placed as (
+-- a person on a number counts once, however many rows; here: in the source, anywhere: in all of them
+marked as (
     select
         s.*,
-        first_value(s.file_no) over number_rows as first_file_no,
-        first_value(s.line) over number_rows as first_line,
-        first_value(s.name_norm) over number_rows as first_name,
-        first_value(s.birth_date) over number_rows as first_birth,
-        last_value(s.file_no) over number_rows as last_file_no,
-        last_value(s.line) over number_rows as last_line,
-        last_value(s.name_norm) over number_rows as last_name,
-        last_value(s.birth_date) over number_rows as last_birth
+        (row_number() over (
+            partition by s.kind, s.source, s.number, s.name_norm, s.birth_date order by s.file_no, s.line
+        ) = 1)::integer as is_first_here,
+        (row_number() over (
+            partition by s.kind, s.number, s.name_norm, s.birth_date order by s.source, s.file_no, s.line
+        ) = 1)::integer as is_first_anywhere
     from stated as s
+),
+
+-- of all people on a number, those that share neither name nor birth date with this one; windows, for the planner knows
+-- nothing of these rows and would choose loops for joins
+counted as (
+    select
+        m.*,
+        sum(m.is_first_here) over (partition by m.kind, m.source, m.number)
+        - sum(m.is_first_here) over (partition by m.kind, m.source, m.number, m.name_norm)
+        - sum(m.is_first_here) over (partition by m.kind, m.source, m.number, m.birth_date)
+        + 1 as others_here,
+        sum(m.is_first_anywhere) over (partition by m.kind, m.number)
+        - sum(m.is_first_anywhere) over (partition by m.kind, m.number, m.name_norm)
+        - sum(m.is_first_anywhere) over (partition by m.kind, m.number, m.birth_date)
+        + 1 as others_anywhere,
+        first_value(m.file_no) over number_rows as first_file_no,
+        first_value(m.line) over number_rows as first_line,
+        first_value(m.name_norm) over number_rows as first_name,
+        first_value(m.birth_date) over number_rows as first_birth,
+        last_value(m.file_no) over number_rows as last_file_no,
+        last_value(m.line) over number_rows as last_line,
+        last_value(m.name_norm) over number_rows as last_name,
+        last_value(m.birth_date) over number_rows as last_birth
+    from marked as m
     window number_rows as (
-        partition by s.kind, s.source, s.number
-        order by s.file_no, s.line rows between unbounded preceding and unbounded following
+        partition by m.kind, m.source, m.number
+        order by m.file_no, m.line rows between unbounded preceding and unbounded following
     )
 )
 
+-- the row to compare with is the first that states the number, else the last
 select
-    s.source,
-    s.file_no,
-    s.line,
-    s.kind,
+    source,
+    file_no,
+    line,
+    case when others_here > 0 then kind else 'number_other_source' end as kind,
     case
-        when s.name_norm <> s.first_name and s.birth_date <> s.first_birth then s.first_file_no
-        when s.name_norm <> s.last_name and s.birth_date <> s.last_birth then s.last_file_no
+        when others_here = 0 then null
+        when name_norm <> first_name and birth_date <> first_birth then first_file_no
+        when name_norm <> last_name and birth_date <> last_birth then last_file_no
     end as other_file_no,
     case
-        when s.name_norm <> s.first_name and s.birth_date <> s.first_birth then s.first_line
-        when s.name_norm <> s.last_name and s.birth_date <> s.last_birth then s.last_line
+        when others_here = 0 then null
+        when name_norm <> first_name and birth_date <> first_birth then first_line
+        when name_norm <> last_name and birth_date <> last_birth then last_line
     end as other_line
-from placed as s
-inner join people as p
-    on p.kind = s.kind
-    and p.source = s.source
-    and p.number = s.number
-    and p.name_norm = s.name_norm
-    and p.birth_date = s.birth_date
-where p.others > 0
-union all
-select
-    s.source,
-    s.file_no,
-    s.line,
-    'number_other_source',
-    null,
-    null
-from stated as s
-inner join people as p
-    on p.kind = s.kind
-    and p.source = s.source
-    and p.number = s.number
-    and p.name_norm = s.name_norm
-    and p.birth_date = s.birth_date
-inner join people_anywhere as a
-    on a.number = s.number
-    and a.name_norm = s.name_norm
-    and a.birth_date = s.birth_date
-where s.kind = 'number_two_people' and not s.is_known and p.others = 0 and a.others > 0
+from counted
+where others_here > 0 or (kind = 'number_two_people' and not is_known and others_anywhere > 0)
