@@ -82,3 +82,8 @@ inner join answered as a
     and a.sex = o.sex
     and a.commune_code is not distinct from o.commune_code
 {%- endmacro %}
+
+{# Sources whose rows say what somebody holds: an account or a parcel stays the dead's until the estate is settled. #}
+{% macro holder_sources() -%}
+    {{ return(contracts().values() | selectattr('holds') | map(attribute='source') | sort | list) }}
+{%- endmacro %}

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from p06.commands.conflicts import conflicts
 from p06.errors import P06Error, Refused, UsageError, messages
 
 app = typer.Typer(
@@ -640,6 +641,9 @@ def explain(code: Annotated[str, typer.Argument(help="A code like P06-LOAD-014, 
     print(
         f"{code}\n  vi: {text['vi']}\n      {text.get('next_vi', '')}\n  en: {text['en']}\n      {text.get('next_en', '')}"
     )
+
+
+app.command(epilog="Example: p06 conflicts health_visit 2024-02 --to conflicts.html")(conflicts)
 
 
 @app.command("new-source", epilog="Example: p06 new-source civil_status_event --sector civil_status")

@@ -30,6 +30,8 @@ SYSTEM_VERSIONED = {
     "dim_citizen_identity": "vault",
 }
 HELD = {"register_row": "vault"}
+# Months whose rows point at single records of a sender: quality officers read them, analysts do not.
+OF_QUALITY = frozenset({"identity_finding"})
 _WHO = (
     MartColumn("citizen_id", "text", "twelve-digit number, the newest held", "số định danh 12 chữ số, số mới nhất"),
     MartColumn("full_name", "text", "full name", "họ và tên"),
@@ -39,6 +41,13 @@ _EDITION = (
     MartColumn("release_id", "text", "release the figure was published in", "lần công bố"),
     MartColumn("published_at", "timestamptz", "when that was", "thời điểm công bố"),
 )
+_FOUND = (
+    MartColumn("period", "date", "first day of the month the data speak about", "ngày đầu của tháng dữ liệu"),
+    MartColumn("source", "text", "the source", "nguồn dữ liệu"),
+    MartColumn("kind", "text", "what was found; a code `p06 explain` knows", "loại phát hiện, tra bằng `p06 explain`"),
+    MartColumn("records", "bigint", "rows of the source it was found on", "số dòng"),
+)
+_OF_EXTRACT = MartColumn("extract", "text", "the extract the row stands in", "bản trích chứa dòng")
 _RELEASE = (
     MartColumn("release_id", "text", "name of the release: period and number", "tên lần công bố: kỳ và số thứ tự"),
     MartColumn("period", "date", "first day of its month", "ngày đầu của tháng dữ liệu"),
@@ -185,7 +194,9 @@ def _stamp() -> str:
     digest = hashlib.sha256()
     for model in project.models().values():
         digest.update(repr(model).encode())
-    for part in (_WHO, _EDITION, _RELEASE, _AREA, _AREA_CHANGE, _AREA_TODAY, _RESTATED, _RESTATE_AREAS):
+    for part in (
+        _WHO, _EDITION, _FOUND, _OF_EXTRACT, _RELEASE, _AREA, _AREA_CHANGE, _AREA_TODAY, _RESTATED, _RESTATE_AREAS,
+    ):  # fmt: skip
         digest.update(repr(part).encode())
     digest.update(_both_lists().encode())
     return digest.hexdigest()
@@ -355,7 +366,7 @@ def _views(models: dict[str, Model]) -> Iterable[View]:
     """Schema, name, descriptions, columns, alias of the columns' table, from clause."""
     pointer = "control.register_state as s on t.from_state <= s.state and (t.to_state is null or t.to_state > s.state)"
     for model in models.values():
-        if _is_month(model.name):
+        if _is_month(model.name) and model.name not in OF_QUALITY:
             source = f"build.{model.name} as t inner join control.published as p using (period, build_id)"
             yield "marts", model.name, model.description_en, model.description_vi, model.columns, "t", source
             if restated := _restated(model):
@@ -374,6 +385,19 @@ def _views(models: dict[str, Model]) -> Iterable[View]:
         f"build.dim_citizen as t inner join {pointer}"
         " inner join vault.dim_citizen_identity as i on i.citizen_token = t.citizen_token"
         " and i.valid_from = t.valid_from and i.from_state <= s.state and (i.to_state is null or i.to_state > s.state)",
+    )  # fmt: skip
+    finding = models["identity_finding"]
+    published = "build.identity_finding as f inner join control.published as p on p.period = f.period and p.build_id = f.build_id"
+    yield (
+        "quality", "identity_finding", "How many rows of each source raise a question about who that is",
+        "Số dòng của mỗi nguồn có nghi vấn về nhân thân, theo loại", _FOUND, "t",
+        f"(select f.period, f.source, f.kind, count(*) as records from {published} group by 1, 2, 3) as t",
+    )  # fmt: skip
+    yield (
+        "quality", "identity_finding_row", finding.description_en, finding.description_vi,
+        (*finding.columns, _OF_EXTRACT), "t",
+        f"(select f.*, e.extract_id as extract from {published} left join control.build_extract as e"
+        " on e.build_id = f.build_id and e.source = f.source and e.period = f.period) as t",
     )  # fmt: skip
     indicator = models["indicator"]
     yield (
@@ -463,6 +487,8 @@ def _extend_view(
     sha256 = hashlib.sha256(statement.as_string(connection).encode()).hexdigest()
     if not present or known.get(f"view {schema}.{name}") != sha256:
         connection.execute(statement)
+    if schema == "quality":
+        connection.execute(sql.SQL("grant select on {} to p06_quality").format(view))
     connection.execute(sql.SQL("comment on view {} is {}").format(view, f"{description_en} · {description_vi}"))
     for column in columns:
         connection.execute(

@@ -158,13 +158,21 @@ def write(path: Path, contract: Contract, heading: Heading, findings: Findings, 
     ``values`` shows records as they stand instead of their shape. Raises UsageError P06-CHECK-006; P06Error
     P06-QUAR-005 when the folder cannot be written.
     """
+    sheet = Sheet(contract, heading, findings, shown if values else mask, values)
+    in_one_step(path, {"html": _write_page, "xlsx": _write_workbook, "csv": _write_csv}, sheet)
+
+
+def in_one_step(path: Path, writers: Mapping[str, Callable[[Path, Any], None]], content: Any) -> None:
+    """Let the writer of the file's kind write it beside its place, then put it there.
+
+    Raises UsageError P06-CHECK-006; P06Error P06-QUAR-005 when the folder cannot be written.
+    """
     kind = kind_of(path)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    sheet = Sheet(contract, heading, findings, shown if values else mask, values)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            {"html": _write_page, "xlsx": _write_workbook, "csv": _write_csv}[kind](draft, sheet)
+            writers[kind](draft, content)
             with draft.open("rb+") as file:
                 os.fsync(file.fileno())
             draft.replace(path)
@@ -175,7 +183,7 @@ def write(path: Path, contract: Contract, heading: Heading, findings: Findings, 
         raise P06Error("P06-QUAR-005", kind=type(error).__name__) from None
 
 
-_FORMULAS_DEFUSED = (
+FORMULAS_DEFUSED = (
     "Ô bắt đầu bằng = + - @, TAB hoặc xuống dòng được thêm dấu ' ở đầu để bảng tính không coi là công thức.",
     "A cell that begins with = + - @, TAB or a line end bears a ' so that it is no formula.",
 )
@@ -242,7 +250,7 @@ class Sheet:
                 )
             )
         if sheets:
-            told.append(_FORMULAS_DEFUSED)
+            told.append(FORMULAS_DEFUSED)
         if self.findings.more:
             told.append(
                 (
@@ -285,7 +293,7 @@ def _file(line: Line) -> str:
     return f"{line.file}: {line.file_name}" if line.file_name else str(line.file)
 
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 75rem; padding: 1rem; color: #1b1b1b; background: #fff;
@@ -322,6 +330,17 @@ code { font: .875rem/1.4 ui-monospace, "DejaVu Sans Mono", monospace; unicode-bi
 """
 
 
+def head(source: str, period: str) -> str:
+    """How a page begins: it loads nothing and runs nothing."""
+    return (
+        '<!doctype html>\n<html lang="vi">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
+        '<meta name="robots" content="noindex">\n'
+        f"<title>{escaped(source)} {escaped(period)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+    )
+
+
 def _write_page(path: Path, sheet: Sheet) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for piece in _page(sheet):
@@ -332,21 +351,17 @@ def _page(sheet: Sheet) -> Iterator[str]:
     """One self-contained page: no script, no address, every text escaped."""
     heading, words = sheet.heading, messages()
     yield (
-        '<!doctype html>\n<html lang="vi">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
-        '<meta name="robots" content="noindex">\n'
-        f"<title>{_text(heading.source)} {_text(heading.period)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>Kết quả kiểm tra dữ liệu: {_text(heading.title_vi)}, kỳ {_text(heading.period)}</h1>\n"
-        f'<p lang="en">Return file: {_text(heading.title_en)}, period {_text(heading.period)}</p>\n<dl>\n'
+        f"{head(heading.source, heading.period)}"
+        f"<h1>Kết quả kiểm tra dữ liệu: {escaped(heading.title_vi)}, kỳ {escaped(heading.period)}</h1>\n"
+        f'<p lang="en">Return file: {escaped(heading.title_en)}, period {escaped(heading.period)}</p>\n<dl>\n'
     )
     for vi, en, name in _FACTS:
         wide = ' class="wide"' if name == "extract_id" else ""
-        value = _text(_figure(getattr(heading, name), name))
+        value = escaped(_figure(getattr(heading, name), name))
         yield f'<div{wide}><dt>{vi} <span lang="en">{en}</span></dt><dd>{value}</dd></div>\n'
     yield '</dl>\n<p>Nhận được = trùng lặp + bị giữ lại + đạt. <span lang="en">Received = duplicates + in quarantine + passed.</span></p>\n'
     for vi, en in sheet.notes(False):
-        yield f'<p>{_text(vi)} <span lang="en">{_text(en)}</span></p>\n'
+        yield f'<p>{escaped(vi)} <span lang="en">{escaped(en)}</span></p>\n'
     yield '<h2>Lý do <span lang="en">Reasons</span></h2>\n<table>\n<thead><tr>'
     yield "".join(
         f'<th scope="col">{vi} <span lang="en">{en}</span></th>'
@@ -359,12 +374,12 @@ def _page(sheet: Sheet) -> Iterator[str]:
     )
     yield "</tr></thead>\n<tbody>\n"
     for reason, count in sheet.findings.reasons.items():
-        said = words.get(reason, {})
+        about = words.get(reason, {})
         yield (
-            f'<tr><td data-l="Mã lý do · Code"><code>{_text(reason)}</code></td>'
+            f'<tr><td data-l="Mã lý do · Code"><code>{escaped(reason)}</code></td>'
             f'<td class="n" data-l="Số dòng · Rows">{count:,}</td>'
-            f'<td data-l="Lý do · Reason">{_both(said, "")}</td>'
-            f'<td data-l="Việc cần làm · Next">{_both(said, "next_")}</td></tr>\n'
+            f'<td data-l="Lý do · Reason">{both(about, "")}</td>'
+            f'<td data-l="Việc cần làm · Next">{both(about, "next_")}</td></tr>\n'
         )
     yield '</tbody>\n</table>\n<h2>Các dòng <span lang="en">Rows</span></h2>\n<table>\n<thead><tr>'
     yield "".join(f'<th scope="col">{vi} <span lang="en">{en}</span></th>' for vi, en in _COLUMNS)
@@ -373,27 +388,29 @@ def _page(sheet: Sheet) -> Iterator[str]:
     said_of: dict[str, str] = {}
     for line in sheet.lines():
         if line.reason not in said_of:
-            said_of[line.reason] = _both(words.get(line.reason, {}), "")
+            said_of[line.reason] = both(words.get(line.reason, {}), "")
         column = (
-            f"<code>{_text(line.column)}</code>"
+            f"<code>{escaped(line.column)}</code>"
             if line.column
             else f'{_WHOLE_ROW[0]} <span lang="en">{_WHOLE_ROW[1]}</span>'
         )
         yield (
-            f'<tr><td {label[0]}>{_text(_file(line))}</td><td class="n" {label[1]}>{line.line}</td>'
+            f'<tr><td {label[0]}>{escaped(_file(line))}</td><td class="n" {label[1]}>{line.line}</td>'
             f'<td class="n" {label[2]}>{line.record}</td><td {label[3]}>{column}</td>'
-            f"<td {label[4]}><code>{_text(line.reason)}</code></td><td {label[5]}>{said_of[line.reason]}</td>"
-            f'<td class="any" {label[6]}><code>{_text(line.shown)}</code></td></tr>\n'
+            f"<td {label[4]}><code>{escaped(line.reason)}</code></td><td {label[5]}>{said_of[line.reason]}</td>"
+            f'<td class="any" {label[6]}><code>{escaped(line.shown)}</code></td></tr>\n'
         )
     yield "</tbody>\n</table>\n</body>\n</html>\n"
 
 
-def _text(value: str) -> str:
+def escaped(value: str) -> str:
+    """A text as it may stand on a page."""
     return escape(visible(value))
 
 
-def _both(said: Mapping[str, str], prefix: str) -> str:
-    return f'{_text(said.get(f"{prefix}vi", ""))} <span lang="en">{_text(said.get(f"{prefix}en", ""))}</span>'
+def both(words: Mapping[str, str], prefix: str) -> str:
+    """What a code means, or its next step, on a page in both languages."""
+    return f'{escaped(words.get(f"{prefix}vi", ""))} <span lang="en">{escaped(words.get(f"{prefix}en", ""))}</span>'
 
 
 def _figure(value: Any, name: str) -> str:
@@ -406,25 +423,24 @@ _SHEET_COLUMNS = (
 )  # fmt: skip
 
 
-def _said(reason: str) -> list[str]:
-    """The words of a reason in the order of the sheets' columns."""
-    said = messages().get(reason, {})
-    return [said.get(name, "") for name in ("vi", "en", "next_vi", "next_en")]
+def said(reason: str) -> list[str]:
+    """The words of a code in the order of the sheets' columns."""
+    words = messages().get(reason, {})
+    return [words.get(name, "") for name in ("vi", "en", "next_vi", "next_en")]
 
 
 def _cells(line: Line) -> list[int | str]:
     """One line as cells; texts are defused."""
-    texts = _said(line.reason)
+    texts = said(line.reason)
     column = line.column or " · ".join(_WHOLE_ROW)
     cells: list[int | str] = [line.file, line.file_name or "", line.line, line.record, column, line.reason, *texts]
     return [defused(visible(cell)) if isinstance(cell, str) else cell for cell in (*cells, line.shown)]
 
 
-def _write_workbook(path: Path, sheet: Sheet) -> None:
-    """Sheets: the rows, the reasons, the notes. Every text is written as a text."""
+def workbook(path: Path, source: str, period: str) -> tuple[Any, Any]:
+    """An empty workbook that takes no text for anything else and bears the period's date; and its heads' format."""
     import xlsxwriter
 
-    heading = sheet.heading
     options = {
         "constant_memory": True,
         "strings_to_formulas": False,
@@ -432,17 +448,24 @@ def _write_workbook(path: Path, sheet: Sheet) -> None:
         "strings_to_numbers": False,
     }
     book = xlsxwriter.Workbook(str(path), options)
-    year, month = map(int, heading.period.split("-"))
-    book.set_properties({"title": f"{heading.source} {heading.period}", "created": datetime(year, month, 1)})
-    bold = book.add_format({"bold": True, "font_color": "#FFFFFF", "bg_color": "#0B3D66", "text_wrap": True})
+    year, month = map(int, period.split("-"))
+    book.set_properties({"title": f"{source} {period}", "created": datetime(year, month, 1)})
+    return book, book.add_format({"bold": True, "font_color": "#FFFFFF", "bg_color": "#0B3D66", "text_wrap": True})
 
-    def put(page: Any, row: int, cells: Iterable[int | str], style: Any = None) -> None:
-        for at, cell in enumerate(cells):
-            if isinstance(cell, int):
-                page.write_number(row, at, cell, style)
-            else:
-                page.write_string(row, at, cell, style)
 
+def put(page: Any, row: int, cells: Iterable[int | str], style: Any = None) -> None:
+    """Write a row of a sheet: whole numbers as numbers, the rest as texts."""
+    for at, cell in enumerate(cells):
+        if isinstance(cell, int):
+            page.write_number(row, at, cell, style)
+        else:
+            page.write_string(row, at, cell, style)
+
+
+def _write_workbook(path: Path, sheet: Sheet) -> None:
+    """Sheets: the rows, the reasons, the notes. Every text is written as a text."""
+    heading = sheet.heading
+    book, bold = workbook(path, heading.source, heading.period)
     page = book.add_worksheet("Dòng · Rows")
     page.set_column(0, 0, 6)
     page.set_column(1, 10, 20)
@@ -457,7 +480,7 @@ def _write_workbook(path: Path, sheet: Sheet) -> None:
     page.set_column(2, 5, 45)
     put(page, 0, ("Mã lý do · Code", "Số dòng · Rows", "Lý do", "Reason", "Việc cần làm", "Next step"), bold)
     for at, (reason, count) in enumerate(sheet.findings.reasons.items(), 1):
-        put(page, at, (reason, count, *_said(reason)))
+        put(page, at, (reason, count, *said(reason)))
     page = book.add_worksheet("Ghi chú · Notes")
     page.set_column(0, 1, 70)
     facts = [(f"{vi} · {en}", getattr(heading, name)) for vi, en, name in _FACTS]

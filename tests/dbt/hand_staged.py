@@ -153,6 +153,13 @@ class Warehouse:
                 " register_state_after, host, pid) overriding system value values (%s, %s, '', '{}', '', %s, %s, '', 0)",
                 (spec.build_id, spec.period.first_day, spec.state_before, spec.state_after),
             )
+            connection.cursor().executemany(
+                "insert into control.build_extract (build_id, source, period, extract_id) values (%s, %s, %s, %s)",
+                [
+                    (spec.build_id, ref.source, ref.period.first_day, ref.extract_id)
+                    for ref in (*spec.extracts.values(), *spec.register)
+                ],
+            )
         with database.connect("publisher") as connection:
             connection.execute(
                 "insert into control.release (release_id, period, number, build_id, fingerprint, model_hash, gate,"

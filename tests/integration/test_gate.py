@@ -552,6 +552,12 @@ class Builds:
             " from (values ('id_card_rate'), ('match_rate.bank_kyc')) as c (code) cross join ("
             "values ('nation', 'VN', 1000), ('province', '01', 600), ('province', '02', 400)) as a (level, area, n)"
         )
+        run(
+            f"create table build.identity_finding as select {key}, s.source, 1::smallint as file_no, g::bigint as line,"
+            " f.kind from unnest(%s::text[]) as s (source) cross join generate_series(1, 20) as g"
+            " cross join unnest(array['deceased_listed', 'number_two_people', 'conflict_all']) as f (kind)",
+            ([known.source for known in FACTS.values()],),
+        )
         return build
 
     def new(self, period: Period, state: int) -> int:
@@ -692,6 +698,20 @@ BUILT: dict[tuple[str, str], str] = {
     ("match_summary", "records_present"): "insert into build.match_summary select period, build_id, source,"
     " 'x', match_method, null from build.match_summary where {key} and province_code = '01'",
     ("match_summary", "as_reconciled"): "delete from build.match_summary where {key} and province_code = '01'",
+    (
+        "identity_finding",
+        "one_row_per_finding",
+    ): "insert into build.identity_finding select * from build.identity_finding"
+    " where {key} and source = 'bank_kyc' and kind = 'conflict_all'",
+    ("identity_finding", "dead_served_few"): "insert into build.identity_finding select period, build_id, source,"
+    " file_no, line + g * 100, kind from build.identity_finding cross join generate_series(1, 6) as g where {key}"
+    " and source = 'bank_kyc' and kind = 'deceased_listed'",
+    ("identity_finding", "numbers_of_two_people_few"): "insert into build.identity_finding select period, build_id,"
+    " source, file_no, line + g * 100, kind from build.identity_finding cross join generate_series(1, 15) as g where"
+    " {key} and source = 'bank_kyc' and kind = 'number_two_people'",
+    ("identity_finding", "register_speaks_once"): "insert into build.identity_finding select period, build_id,"
+    " 'population_register', file_no, line + g * 100, 'register_double' from build.identity_finding cross join"
+    " generate_series(1, 4) as g where {key} and source = 'bank_kyc' and kind = 'conflict_all'",
     ("dim_citizen", "citizen_present"): version(**GONE, citizen_token="null::uuid"),
     ("dim_citizen", "first_day_present"): version(valid_from="null::date", valid_to="date '2022-01-01'"),
     ("dim_citizen", "one_version_per_day"): version(valid_from="date '2022-01-01'", valid_to="date '2023-01-02'"),

@@ -60,6 +60,7 @@ def test_every_fact_of_a_contract_has_a_suite_and_names_its_source() -> None:
     assert set(suite.marts()) - set(facts) == {
         "citizen_month",
         "dim_citizen",
+        "identity_finding",
         "indicator",
         "match_summary",
         "reconciliation",

@@ -10,6 +10,7 @@ found as (
             when {{ two_of_three_agree('r', 'n') }} then n.leads_by
             else 'conflict'
         end as match_method,
+        lower(r.full_name) <> n.name_norm as name_differs,
         n.root_id,
         n.citizen_token,
         n.residence_province_code,
@@ -29,6 +30,7 @@ select
     file_no,
     line,
     match_method,
+    coalesce(name_differs, false) as name_differs,
     case when match_method <> 'conflict' then root_id end as root_id,
     case when match_method <> 'conflict' then citizen_token end as citizen_token,
     case when match_method <> 'conflict' then residence_province_code end as residence_province_code,
