@@ -132,7 +132,9 @@ def _unrejected_link(
 
 def _open_rows(connection: Connection, task: Task) -> list[_Open]:
     """The open records, in order of where they stand; those decided about alone when no model asks for the others."""
-    born = sorted({day for (day,) in connection.execute(_BORN, ([d.record for d in task.decisions],)).fetchall() if day})
+    born = sorted(
+        {day for (day,) in connection.execute(_BORN, ([d.record for d in task.decisions],)).fetchall() if day}
+    )
     everything = task.model is not None
     with connection.cursor(binary=True) as cursor:
         cursor.execute(_OPEN, {"all": everything, "born": born})
@@ -238,7 +240,9 @@ def _candidates(connection: Connection, records: pa.Table) -> pa.Table:
         for key in linkage.record_keys(records)["key"].to_pylist():
             stream.write_row((key,))
     connection.execute("analyze asked_key")
-    keys = linkage.citizen_keys_sql("c.name_norm", "c.birth_date", "c.residence_commune_code", "c.citizen_id", "c.old_id")
+    keys = linkage.citizen_keys_sql(
+        "c.name_norm", "c.birth_date", "c.residence_commune_code", "c.citizen_id", "c.old_id"
+    )
     # a number may be held by one who is not known by it alone: is_newest is one row per citizen
     query = (
         "copy (select c.root_id as root, c.name_norm as name, c.birth_date, c.sex, c.residence_commune_code as commune,"
@@ -339,13 +343,13 @@ def agreement(row: _Open, citizen: _Citizen, provinces: Mapping[str, str]) -> tu
     A commune is near in the same province; the number is the citizen ID, else the old one.
     """
     numbers = (row.citizen_id, citizen.citizen_id) if row.citizen_id is not None else (row.old_id, citizen.old_id)
-    digits = tuple(None if number is None else f"{number:0>12}" for number in numbers)
+    sent, held = (None if number is None else f"{number:0>12}" for number in numbers)
     return (
         _agrees(row.name, citizen.name, _near_name),
         _agrees(row.birth_date, citizen.birth_date, _near_date),
         _agrees(row.sex, citizen.sex, lambda one, other: False),
         _agrees(row.commune, citizen.commune, lambda one, other: provinces.get(one) == citizen.province),
-        _agrees(*digits, _one_slip),
+        _agrees(sent, held, _one_slip),
     )
 
 

@@ -10,7 +10,7 @@ import json
 import os
 import pwd
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -114,7 +114,9 @@ def records(source: str, identities: Iterable[Identity]) -> list[str]:
 def pairs(of: Iterable[tuple[str, int]]) -> list[str]:
     """The names of pairs of a record's name and a citizen's root number."""
     signed = token.signer(b"steward pair|")(f"{record}|{root:012d}".encode() for record, root in of)
-    return [signed[place : place + token.TOKEN_BYTES].hex()[:_PAIR] for place in range(0, len(signed), token.TOKEN_BYTES)]
+    return [
+        signed[place : place + token.TOKEN_BYTES].hex()[:_PAIR] for place in range(0, len(signed), token.TOKEN_BYTES)
+    ]
 
 
 def _message(identity: Identity) -> bytes:
@@ -232,9 +234,7 @@ def forget(connection: Connection) -> None:
 # What stewards ask, as role steward.
 
 
-def queue(
-    source: str | None = None, period: Period | None = None, all_pairs: bool = False
-) -> list[Pair]:
+def queue(source: str | None = None, period: Period | None = None, all_pairs: bool = False) -> list[Pair]:
     """The pairs that wait for a decision, the likeliest first; also those linked or decided with ``all_pairs``."""
     with database.connect("steward", autocommit=True) as connection:
         rows = connection.execute(
@@ -385,9 +385,7 @@ def _person() -> str:
 def marks(decisions: Iterable[Decision], touched: frozenset[str], rejected_too: bool) -> dict[str, str]:
     """Pair -> mark of the decisions about records an extract holds; rejections count only where linkage is on."""
     return {
-        one.pair: one.mark
-        for one in decisions
-        if one.record in touched and (one.verdict == "accept" or rejected_too)
+        one.pair: one.mark for one in decisions if one.record in touched and (one.verdict == "accept" or rejected_too)
     }
 
 
