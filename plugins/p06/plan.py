@@ -7,14 +7,18 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import psycopg
 from psycopg import sql
 
-from p06 import codelist, contract, linkage, steward, token
+from p06 import codelist, contract, steward, token
 from p06.build import ExtractRef
 from p06.period import Period, months
+from p06.settings import settings
+
+if TYPE_CHECKING:
+    from p06.linkage import Model
 
 State = Literal["stale", "outdated", "held", "not ready", "in backfill"]
 REGISTER = "population_register"
@@ -28,7 +32,7 @@ class Inputs:
     extracts: dict[str, ExtractRef]
     register: tuple[ExtractRef, ...]
     content: dict[str, Any]
-    model: linkage.Model | None = None  # when linkage is enabled
+    model: Model | None = None  # when linkage is enabled
     decisions: tuple[steward.Decision, ...] = ()  # of stewards, about records the extracts hold
 
     @property
@@ -79,8 +83,7 @@ class Ledger:
             refs[REGISTER] for _, refs in sorted(self.accepted.items(), key=lambda item: item[0]) if REGISTER in refs
         )
         self._links: list[tuple[Period, int, int]] | None = None
-        model = linkage.load()
-        self.model = model if model.enabled else None
+        self.model = _linkage_model()
         self.decisions = steward.in_force(connection)
         self._touched: dict[str, frozenset[str]] | None = None
 
@@ -183,6 +186,19 @@ class Ledger:
                 )
                 known |= {number for (number,) in self.connection.execute(query, (list(numbers),)).fetchall()}
         return known
+
+
+def _linkage_model() -> Model | None:
+    """The model when it is enabled; only then are the libraries imported that it needs. Raises P06-LINK-001, 002."""
+    try:
+        if json.loads((settings().linkage / "model.json").read_bytes())["enabled"] is False:
+            return None
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # whoever reads it says what is wrong with it
+    from p06 import linkage
+
+    model = linkage.load()
+    return model if model.enabled else None
 
 
 def roots(links: Iterable[tuple[int, int]]) -> dict[int, int]:
