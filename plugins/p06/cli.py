@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from p06.commands import linkage
 from p06.errors import P06Error, Refused, UsageError, messages
 
 app = typer.Typer(
@@ -338,6 +339,7 @@ quarantine = typer.Typer(
     epilog="Example: p06 quarantine list",
 )
 app.add_typer(quarantine, name="quarantine")
+app.add_typer(linkage.app, name="linkage")
 SourceArgument = Annotated[str, typer.Argument(metavar="SOURCE", help="A source.")]
 AnySource = Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="A source; all by default.")]
 AnyPeriod = Annotated[str | None, typer.Argument(metavar="[PERIOD]", help="A month, YYYY-MM; all by default.")]

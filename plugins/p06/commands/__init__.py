@@ -1,0 +1,1 @@
+"""Commands that need a module of their own: each offers a typer app the command line registers."""
