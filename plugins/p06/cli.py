@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from p06.commands import steward
+from p06.commands import linkage, steward
 from p06.errors import P06Error, Refused, UsageError, messages
 
 app = typer.Typer(
@@ -339,6 +339,7 @@ quarantine = typer.Typer(
     epilog="Example: p06 quarantine list",
 )
 app.add_typer(quarantine, name="quarantine")
+app.add_typer(linkage.app, name="linkage")
 app.add_typer(steward.app, name="steward")
 SourceArgument = Annotated[str, typer.Argument(metavar="SOURCE", help="A source.")]
 AnySource = Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="A source; all by default.")]

@@ -74,9 +74,7 @@ def test_a_decision_is_accepted_rebuilt_replayed_and_undone(
     assert {mart for mart in accepted if accepted[mart] != undecided[mart]} >= {"match_summary", "reconciliation"}
     assert pair not in first.must("steward", "list")
 
-    # built again, and in another warehouse that loads in another order and is told the decision alone
-    first.must("release", "2024-02", "--rebuild")
-    assert first.digest() == accepted
+    # in another warehouse, which loads in another order and is told the decision alone
     file = tmp_path / "decisions.jsonl"
     first.must("steward", "export", str(file))
     second.deliver(country, PERIODS[1:])
@@ -89,21 +87,55 @@ def test_a_decision_is_accepted_rebuilt_replayed_and_undone(
     assert second.digest() == accepted
 
     # undone: as if nobody had decided
-    first.must("steward", "undo", pair)
-    assert first.must("plan") == "2024-02  stale  a steward took a decision back\n"
-    first.must("release")
-    assert first.digest() == undecided
-    assert pair in first.must("steward", "list")
-    assert len(first.json("steward", "log")) == 2
+    second.must("steward", "undo", pair)
+    assert second.must("plan") == "2024-02  stale  a steward took a decision back\n"
+    second.must("release")
+    assert second.digest() == undecided
+    assert pair in second.must("steward", "list")
+    assert [entry["verdict"] for entry in second.json("steward", "log")] == ["accept", "undone"]
 
-    # without the model what a steward accepted stays, and nothing else
+
+@pytest.mark.long
+def test_a_decision_outlives_rebuilds_and_the_model(homes: tuple[Warehouse, Warehouse], country: Path) -> None:
+    warehouse, _ = homes
+    warehouse.deliver(country, PERIODS)
+    warehouse.must("load")
+    warehouse.must("release")
+    pair = warehouse.json("steward", "list")[0]
+    warehouse.must("steward", "accept", pair["pair"])
+    warehouse.must("release")
+    accepted = warehouse.digest()
+    rows = linked(warehouse)
+    assert {period for period, _ in rows} == set(pair["periods"])
+    warehouse.must("release", *PERIODS, "--rebuild")
+    assert warehouse.digest() == accepted
+
     off = {"P06_LINKAGE": str(ROOT / "linkage")}
-    reasons = second.must("plan", **off).splitlines()
+    reasons = warehouse.must("plan", **off).splitlines()
     assert reasons == [f"{period}  stale  the linkage model was switched off" for period in PERIODS]
-    second.must("release", **off)
-    assert linked(second) == [("2024-02", weight)]
-    second.must("steward", "undo", pair, **off)
-    second.must("release", **off)
-    with psycopg.connect(second.dsn("admin")) as connection:
-        assert compare(connection, second.landing, PERIODS, PERIODS[-1]) == []
-    assert second.must("plan", **off) == ""
+    warehouse.must("release", **off)
+    assert linked(warehouse) == rows
+    warehouse.must("steward", "undo", pair["pair"], **off)
+    warehouse.must("release", **off)
+    with psycopg.connect(warehouse.dsn("admin")) as connection:
+        assert compare(connection, warehouse.landing, PERIODS, PERIODS[-1]) == []
+    assert warehouse.must("plan", **off) == ""
+
+
+@pytest.mark.long
+def test_months_in_another_order_are_linked_alike(
+    homes: tuple[Warehouse, Warehouse], country: Path, tmp_path: Path
+) -> None:
+    """With the thresholds of the shipped model: most open rows are linked without asking."""
+    model = json.loads((ROOT / "linkage" / "model.json").read_bytes())
+    (tmp_path / "model.json").write_text(json.dumps(model | {"enabled": True}))
+    for warehouse, orders in zip(homes, (PERIODS, PERIODS[::-1]), strict=True):
+        warehouse.extra["P06_LINKAGE"] = str(tmp_path)
+        for period in orders:
+            warehouse.deliver(country, [period])
+            warehouse.must("load")
+            warehouse.must("release")
+        warehouse.must("release")
+        assert warehouse.must("plan") == ""
+    assert len(linked(homes[0])) > 5
+    assert homes[0].digest() == homes[1].digest()

@@ -6,6 +6,7 @@ one. ``record_keys`` and ``citizen_keys_sql`` let a caller fetch only citizens w
 
 from p06.linkage.blocking import citizen_keys_sql, record_keys
 from p06.linkage.model import Model, load
+from p06.linkage.name import plain_sql
 from p06.linkage.verdict import link
 
-__all__ = ["Model", "citizen_keys_sql", "link", "load", "record_keys"]
+__all__ = ["Model", "citizen_keys_sql", "link", "load", "plain_sql", "record_keys"]

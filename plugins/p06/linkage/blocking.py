@@ -14,7 +14,8 @@ A family name says little (Nguyễn is 38 %), so no key rests on it alone:
 
 Names are plain (no marks). One digit off, or two neighbours swapped, leaves one of f, g, h in place except across the
 ninth place, where the names remain. The expressions are written in words that PostgreSQL and DuckDB share: the caller
-puts ``record_keys`` into a temporary table and joins it with ``unnest(citizen_keys_sql())``.
+puts ``record_keys`` into a temporary table and joins it with ``unnest(citizen_keys_sql())`` over a query that gives
+``plain_sql('name')`` the name ``plain``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from p06.linkage.engine import engine
-from p06.linkage.name import plain_sql, readable_column
+from p06.linkage.name import duckdb_plain_sql, readable_column
 
 
 def _year(date: str) -> str:
@@ -96,7 +97,7 @@ def _record_keys(name: str, birth_date: str, commune: str, citizen_id: str, old_
 
 
 def citizen_keys_sql(
-    name: str = "name",
+    plain: str = "plain",
     birth_date: str = "birth_date",
     commune: str = "commune",
     citizen_id: str = "citizen_id",
@@ -104,10 +105,10 @@ def citizen_keys_sql(
 ) -> str:
     """An SQL array of text with a citizen's keys, for PostgreSQL and DuckDB; elements can be null.
 
-    The arguments are expressions: the normalised name, the date, the commune's code as of the period, the number as
-    bigint, the old number as text. ``name`` is repeated: name a column, not a computation.
+    The arguments are expressions: ``plain_sql`` of the normalised name (computed once, in a query below), the date, the
+    commune's code as of the period, the number as bigint, the old number as text.
     """
-    return f"array[{', '.join(_citizen_keys(plain_sql(name), birth_date, commune, citizen_id, old_id))}]"
+    return f"array[{', '.join(_citizen_keys(plain, birth_date, commune, citizen_id, old_id))}]"
 
 
 def record_keys_sql() -> str:
@@ -124,7 +125,7 @@ def record_keys(records: pa.Table) -> pa.Table:
         return connection.sql(
             f"""
             with records as (
-                select {plain_sql("name")} as plain, birth_date, commune, citizen_id, old_id from given_records
+                select {duckdb_plain_sql("name")} as plain, birth_date, commune, citizen_id, old_id from given_records
             )
 
             select distinct key

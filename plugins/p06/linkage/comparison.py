@@ -80,7 +80,17 @@ _OLD_ID = {
     "one_digit": "damerau_levenshtein(old_id_l, old_id_r) <= 1",
     "other": "ELSE",
 }
+_TWIN = {
+    # Two people of one family born on one day, whose given names differ although the record bears marks: a twin whom
+    # the register lacks is as likely as a slip of the tone, which chance alone would never say.
+    "alike": (
+        "born_l = born_r and family_l = family_r and not bare_r and given_toned_l <> given_toned_r "
+        "and middle_r <> '' and not short_r"
+    ),
+    "other": "ELSE",
+}
 _NULLS = {
+    "twin": "born_l is null or born_r is null",
     "name": "name_l is null or name_r is null",
     "birth_date": "born_l is null or born_r is null",
     "sex": "sex_l not in ('M', 'F') or sex_r not in ('M', 'F')",
@@ -98,6 +108,7 @@ _CONDITIONS: dict[str, dict[str, tuple[str, str | None]]] = {
             ("commune", _COMMUNE),
             ("citizen_id", _CITIZEN_ID),
             ("old_id", _OLD_ID),
+            ("twin", _TWIN),
         )
     },
 }

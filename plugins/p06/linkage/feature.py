@@ -6,7 +6,7 @@ from typing import Any
 
 from p06.linkage.comparison import TERMS
 from p06.linkage.model import PARTS, Model
-from p06.linkage.name import plain_sql
+from p06.linkage.name import duckdb_plain_sql
 
 _SHARES = {
     # what agreed: the forms of (family, middle, given) whose frequencies multiply; None: the part may be anything
@@ -61,7 +61,7 @@ def build(connection: Any, table: str, source: str, key: str, model: Model) -> N
         create table {table} as
         with
         plain_names as (
-            select *, {plain_sql("name")} as plain from {source}
+            select *, {duckdb_plain_sql("name")} as plain from {source}
         ),
 
         parts as (
@@ -86,6 +86,7 @@ def build(connection: Any, table: str, source: str, key: str, model: Model) -> N
             p.family,
             p.middle,
             p.given,
+            p.given_toned,
             p.name = p.plain as bare,
             regexp_matches(p.plain, '(^| )[a-z]( |$)') as short,
             array_to_string(list_sort(string_split(p.plain, ' ')), ' ') as sorted,

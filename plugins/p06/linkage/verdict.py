@@ -14,7 +14,7 @@ from p06.linkage.blocking import citizen_keys_sql, record_keys_sql
 from p06.linkage.comparison import TERMS, comparisons
 from p06.linkage.engine import engine
 from p06.linkage.model import Model
-from p06.linkage.name import plain_sql, readable_column
+from p06.linkage.name import duckdb_plain_sql, readable_column
 
 ASKED = 5
 """At most so many citizens are shown to a steward for one record."""
@@ -79,7 +79,7 @@ def prepare(connection: Any, records: pa.Table, citizens: pa.Table, model: Model
         f"""
         create table record_key as
         with plain as (
-            select record, {plain_sql("name")} as plain, birth_date, commune, citizen_id, old_id from given_record
+            select record, {duckdb_plain_sql("name")} as plain, birth_date, commune, citizen_id, old_id from given_record
         )
 
         select distinct record, hash(key) as key
@@ -91,7 +91,8 @@ def prepare(connection: Any, records: pa.Table, citizens: pa.Table, model: Model
         f"""
         create table citizen_key as
         with keyed as (
-            select root, unnest({citizen_keys_sql()}) as key from given_citizen
+            select root, unnest({citizen_keys_sql()}) as key
+            from (select *, {duckdb_plain_sql("name")} as plain from given_citizen)
         )
 
         select root, hash(key) as key
@@ -162,8 +163,7 @@ def scorer(connection: Any, evidence: Mapping[str, Mapping[str, Any]], prior: fl
         comparisons=comparisons(evidence),
         blocking_rules_to_generate_predictions=[],
         probability_two_random_records_match=prior,
-        retain_matching_columns=False,
-        retain_intermediate_calculation_columns=keep,
+        retain_matching_columns=keep,
     )
     tables = [api.register(name, table_name=name) for name in ("citizen", "record")]
     linker = Linker(tables, settings, log_level=None)
