@@ -13,15 +13,19 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from p06 import codelist, contract, database, marts, project
+from p06 import codelist, contract, database, fault, marts, project
 from p06.errors import P06Error
 from p06.period import Period
 from p06.settings import settings
+
+if TYPE_CHECKING:
+    from p06.linkage import Model
+    from p06.steward import Decision
 
 Report = Callable[[str], None]
 EARLIEST_AREAS = date(1900, 1, 1)
@@ -98,6 +102,8 @@ class BuildSpec:
     horizon: Period
     state_before: int  # the register state readers see
     state_after: int  # the state this build reads; written ahead when it is another
+    model: Model | None = None  # of linkage, when it is enabled
+    decisions: tuple[Decision, ...] = ()  # of stewards, about records the extracts hold
 
 
 @dataclass(frozen=True)
@@ -126,10 +132,27 @@ def run_models(spec: BuildSpec, report: Report = lambda text: None) -> None:
     moves = spec.state_after != spec.state_before
     with database.connect("builder") as connection:
         variables = _variables(spec, connection, moves)
-    _invoke("run", variables, report, [] if moves else ["--exclude", "tag:register"])
+    untouched = [] if moves else ["tag:register"]
+    if spec.model is None and not spec.decisions:
+        _invoke("run", variables, report, ["--exclude", *untouched] if untouched else [])
+    else:
+        _run_linked(spec, variables, report, untouched)
     if moves:
         with database.connect("builder") as connection:
             _record_state(spec, connection)
+
+
+def _run_linked(spec: BuildSpec, variables: dict[str, Any], report: Report, untouched: list[str]) -> None:
+    """The models up to the records still open, then linkage, then the other models."""
+    from p06 import linking
+
+    variables = variables | {"linked": True}
+    _invoke("run", variables, report, ["--select", linking.BEFORE, *(["--exclude", *untouched] if untouched else [])])
+    leaves = {source: ref.leaf for source, ref in spec.extracts.items()}
+    task = linking.Task(spec.build_id, spec.period, spec.state_after, leaves, spec.model, spec.decisions)
+    linking.link(task, report)
+    fault.point("build.linked")
+    _invoke("run", variables, report, ["--exclude", linking.BEFORE, *untouched])
 
 
 def run_tests(spec: BuildSpec, report: Report = lambda text: None) -> list[FailedTest]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from p06.commands import linkage, steward
 from p06.commands.conflicts import conflicts
 from p06.errors import P06Error, Refused, UsageError, messages
 
@@ -339,6 +340,8 @@ quarantine = typer.Typer(
     epilog="Example: p06 quarantine list",
 )
 app.add_typer(quarantine, name="quarantine")
+app.add_typer(linkage.app, name="linkage")
+app.add_typer(steward.app, name="steward")
 SourceArgument = Annotated[str, typer.Argument(metavar="SOURCE", help="A source.")]
 AnySource = Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="A source; all by default.")]
 AnyPeriod = Annotated[str | None, typer.Argument(metavar="[PERIOD]", help="A month, YYYY-MM; all by default.")]

@@ -36,6 +36,7 @@ REPLAY = (
 )
 RELEASE = (
     "build.started",  # the build and its pins stand in the ledger
+    "build.linked",  # what linkage and stewards link is written, where there is any, and half of the models
     "build.built",  # dbt has finished, the ledger does not know
     "build.recorded",  # failed tests and the end of the build are committed
     "gate.judged",  # gate 2 has answered, the ledger does not know

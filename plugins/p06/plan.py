@@ -7,14 +7,18 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import psycopg
 from psycopg import sql
 
-from p06 import codelist, contract, token
+from p06 import codelist, contract, steward, token
 from p06.build import ExtractRef
 from p06.period import Period, months
+from p06.settings import settings
+
+if TYPE_CHECKING:
+    from p06.linkage import Model
 
 State = Literal["stale", "outdated", "held", "not ready", "in backfill"]
 REGISTER = "population_register"
@@ -28,6 +32,8 @@ class Inputs:
     extracts: dict[str, ExtractRef]
     register: tuple[ExtractRef, ...]
     content: dict[str, Any]
+    model: Model | None = None  # when linkage is enabled
+    decisions: tuple[steward.Decision, ...] = ()  # of stewards, about records the extracts hold
 
     @property
     def fingerprint(self) -> str:
@@ -77,6 +83,9 @@ class Ledger:
             refs[REGISTER] for _, refs in sorted(self.accepted.items(), key=lambda item: item[0]) if REGISTER in refs
         )
         self._links: list[tuple[Period, int, int]] | None = None
+        self.model = _linkage_model()
+        self.decisions = steward.in_force(connection)
+        self._touched: dict[str, frozenset[str]] | None = None
 
     @property
     def periods(self) -> list[Period]:
@@ -96,7 +105,14 @@ class Ledger:
             "joined_later": self._joined_later(period),
             "reference": {name: codelist.hash(name) for name in ("area", "area_change")},
         }
-        return Inputs(period, extracts, self.register, json.loads(json.dumps(content)))
+        if self.model is not None:
+            content["linkage"] = self.model.hash
+        decided = self._decided(extracts)
+        if decided:
+            content["decisions"] = decided
+        pairs = {pair for by_pair in decided.values() for pair in by_pair}
+        decisions = tuple(decision for decision in self.decisions if decision.pair in pairs)
+        return Inputs(period, extracts, self.register, json.loads(json.dumps(content)), self.model, decisions)
 
     def _form(self, ref: ExtractRef) -> tuple[str, ...]:
         """Named where it is not the changes alone."""
@@ -126,6 +142,21 @@ class Ledger:
         if REGISTER not in absent and not any(ref.period <= period for ref in self.register):
             absent.append(REGISTER)
         return tuple(absent)
+
+    def _decided(self, extracts: dict[str, ExtractRef]) -> dict[str, dict[str, str]]:
+        """Source -> pair -> what a steward decided, of the decisions about records these extracts hold."""
+        if not self.decisions:
+            return {}
+        if self._touched is None:
+            sources = {decision.source for decision in self.decisions}
+            refs = [ref for accepted in self.accepted.values() for ref in accepted.values() if ref.source in sources]
+            self._touched = steward.touches(self.connection, {ref.leaf: ref.source for ref in refs})
+        rejected_too = self.model is not None
+        found = {
+            source: steward.marks(self.decisions, self._touched.get(ref.leaf, frozenset()), rejected_too)
+            for source, ref in sorted(extracts.items())
+        }
+        return {source: marks for source, marks in found.items() if marks}
 
     def _joined_later(self, period: Period) -> str:
         """A keyed hash of the numbers known up to the period whose person changes through later links."""
@@ -162,6 +193,19 @@ class Ledger:
                 )
                 known |= {number for (number,) in self.connection.execute(query, (list(numbers),)).fetchall()}
         return known
+
+
+def _linkage_model() -> Model | None:
+    """The model when it is enabled; only then are the libraries imported that it needs. Raises P06-LINK-001, 002."""
+    try:
+        if json.loads((settings().linkage / "model.json").read_bytes())["enabled"] is False:
+            return None
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # whoever reads it says what is wrong with it
+    from p06 import linkage
+
+    model = linkage.load()
+    return model if model.enabled else None
 
 
 def roots(links: Iterable[tuple[int, int]]) -> dict[int, int]:
@@ -301,6 +345,23 @@ def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
         told.append("a later register month joined numbers of one person")
     if before["reference"] != after["reference"]:
         told.append("the list of areas changed")
+    told += _linkage_differences(before, after)
+    return told
+
+
+def _linkage_differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """The same for linkage and stewards' decisions; those about a source's new rows came with the rows."""
+    told = []
+    if before.get("linkage") != after.get("linkage"):
+        verb = "changed" if before.get("linkage") and after.get("linkage") else "was switched"
+        switched = "" if verb == "changed" else " on" if after.get("linkage") else " off"
+        told.append(f"the linkage model {verb}{switched}")
+    earlier, later = before.get("decisions", {}), after.get("decisions", {})
+    same = {source for source in {*earlier, *later} if before["extracts"].get(source) == after["extracts"].get(source)}
+    told += steward.told(
+        {pair: mark for source in same for pair, mark in earlier.get(source, {}).items()},
+        {pair: mark for source in same for pair, mark in later.get(source, {}).items()},
+    )
     return told
 
 

@@ -283,7 +283,7 @@ def _sources(contracts: dict[str, Contract]) -> dict[str, Any]:
         "version": 2,
         "sources": [
             {"name": "staging", "schema": "staging", "tables": staging},
-            {"name": "vault", "schema": "vault", "tables": [{"name": "citizen_token"}]},
+            {"name": "vault", "schema": "vault", "tables": [{"name": "citizen_token"}, {"name": "int_linked"}]},
             {"name": "reference", "schema": "build", "tables": reference},
         ],
     }

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import psycopg
 
-from p06 import database, fault, publish
+from p06 import database, fault, publish, steward
 from p06.build import BuildSpec
 from p06.errors import Busy, GateBlocked, NotReady, P06Error
 from p06.period import Period
@@ -182,6 +182,7 @@ def clean(kept: int = publish.KEPT) -> list[str]:
             dropped = marts.drop_builds(connection, doomed)
             gone = sorted(set(doomed) - marts.builds_with_leaves(connection))
             publisher.execute("update control.build set state = 'dropped' where build_id = any(%s)", (gone,))
+        steward.forget(connection)
         return dropped + [f"register rows of {extract_id}" for extract_id in dbt.forget_states(connection)]
 
 
@@ -265,6 +266,8 @@ def _start(connection: psycopg.Connection[Any], period: Period) -> BuildSpec:
         horizon=horizon,
         state_before=before,
         state_after=after,
+        model=inputs.model,
+        decisions=inputs.decisions,
     )
 
 

@@ -30,6 +30,11 @@ class Settings:
         return Path(os.environ.get("P06_EXPECTATIONS", self.root / "expectations"))
 
     @property
+    def linkage(self) -> Path:
+        """The reviewed linkage model."""
+        return Path(os.environ.get("P06_LINKAGE", self.root / "linkage"))
+
+    @property
     def dags(self) -> Path:
         """Airflow's DAG folder."""
         return self.root / "dags"

@@ -21,6 +21,8 @@ _RHYMES = (
     "ươt|ươu|y|yêm|yên|yêng|yêt|yêu|ăk|ak|âk|ok|ôk|uk|ăl|al|ol|ôl|ar|ăr|êa|iê"
 )
 _SYLLABLE = re.compile(f"(?:{_ONSETS})?(?:{_RHYMES})")
+_BARE_MARKS = str.maketrans("ăâđêôơư", "aadeoou")
+_BARE = re.compile(_SYLLABLE.pattern.translate(_BARE_MARKS))
 _STOPPED = re.compile(r"(?:[cpt]|ch)\Z")  # codas that bear sắc and nặng alone
 _TONES = "\u0300\u0301\u0303\u0309\u0323"
 _STOPPED_TONES = "\u0301\u0323"
@@ -37,3 +39,9 @@ def is_syllable(word: str) -> bool:
     if not _SYLLABLE.fullmatch(bare):
         return False
     return not _STOPPED.search(bare) or (len(tones) == 1 and tones[0] in _STOPPED_TONES)
+
+
+@lru_cache(maxsize=1 << 14)
+def is_bare_syllable(word: str) -> bool:
+    """Whether the lower-case word has the shape of a syllable whose marks were left out (``hien`` for ``hiền``)."""
+    return _BARE.fullmatch(word) is not None

@@ -12,7 +12,9 @@ from psycopg import sql
 
 from p06 import build, contract, database, marts
 from p06.build import BuildSpec, ExtractRef, FailedTest
+from p06.linkage import Model
 from p06.period import Period
+from p06.steward import Decision
 
 OLD_AREAS, NEW_AREAS = date(2025, 3, 1), date(2025, 7, 1)
 
@@ -83,7 +85,14 @@ class Warehouse:
         self.accepted[source, month] = ExtractRef(extract_id, source, month, leaf, 1, areas, len(rows), 0, 0, len(rows))
         self._enter(self.accepted[source, month])
 
-    def build(self, period: str, publish: bool = True, test: bool = True) -> list[FailedTest]:
+    def build(
+        self,
+        period: str,
+        publish: bool = True,
+        test: bool = True,
+        model: Model | None = None,
+        decisions: tuple[Decision, ...] = (),
+    ) -> list[FailedTest]:
         """Build the month from what is accepted, and point readers at it as a release does."""
         month = Period.parse(period)
         register = tuple(ref for (source, _), ref in sorted(self.accepted.items()) if source == "population_register")
@@ -98,7 +107,7 @@ class Warehouse:
             current = build.register_is_current(connection, before, register, horizon)
         after = before if current else before + 1
         self.builds += 1
-        spec = BuildSpec(self.builds, month, extracts, register, horizon, before, after)
+        spec = BuildSpec(self.builds, month, extracts, register, horizon, before, after, model, decisions)
         build.run_models(spec)
         failed = build.run_tests(spec) if test else []
         if publish:
@@ -185,7 +194,9 @@ def fresh() -> Warehouse:
         connection.execute(
             "truncate control.extract, control.accepted, control.build, control.build_extract, control.release,"
             " control.published, control.pointer_event, control.hold, vault.citizen_token,"
-            " vault.register_extract, vault.register_state_extract, vault.register_state_code, build.indicator_edition"
+            " vault.register_extract, vault.register_state_extract, vault.register_state_code, build.indicator_edition,"
+            " vault.steward_content, vault.steward_decision, vault.steward_queue, control.steward_scan,"
+            " control.steward_touch, control.access_log"
             " cascade"
         )
         connection.execute("update control.register_state set state = 0")

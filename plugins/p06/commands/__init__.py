@@ -1,1 +1,1 @@
-"""Command groups of the command line, one module each."""
+"""Commands that need a module of their own: each offers a typer app or a function the command line registers."""

@@ -7,7 +7,9 @@ A family name and a given name are one word each, so a full name splits into its
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -114,6 +116,16 @@ _RESPELT_GIVEN = [respell(name) for name in _GIVEN]
 _RESPELT_MIDDLE = [respell(name) for name in _MIDDLE]
 _HAS_OTHER_GIVEN = np.array([a != b for a, b in zip(_GIVEN, _RESPELT_GIVEN, strict=True)])
 GIVEN = len(_GIVEN)
+
+
+@cache
+def alike() -> tuple[tuple[int, ...], ...]:
+    """For each given name the others that are the same without marks or begin with the same two letters."""
+    bare = ["".join(c for c in unicodedata.normalize("NFD", name.lower()) if c.isalpha()) for name in _GIVEN]
+    return tuple(
+        tuple(other for other, form in enumerate(bare) if other != at and (form == own or form[:2] == own[:2]))
+        for at, own in enumerate(bare)
+    )
 
 
 @dataclass

@@ -8,6 +8,7 @@ decided as (
         i.file_no,
         i.line,
         coalesce(i.match_method, l.match_method, 'none') as match_method,
+        l.weight,
         coalesce(i.citizen_token, l.citizen_token) as citizen_token,
         coalesce(i.residence_province_code, l.residence_province_code) as residence_province_code
     from {{ ref('int_match_id') }} as i
@@ -22,7 +23,7 @@ select
     file_no,
     line,
     match_method,
-    {{ match_confidence('match_method') }} as match_confidence,
+    coalesce(weight::numeric(5, 4), {{ match_confidence('match_method') }}) as match_confidence,
     citizen_token,
     residence_province_code
 from decided

@@ -1,0 +1,37 @@
+"""A DuckDB of one's own: in memory, bounded, without network, leaving nothing on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+MEMORY_LIMIT = "2GB"
+
+
+@contextmanager
+def engine(threads: int | None = None) -> Iterator[Any]:
+    """A DuckDB connection that neither spills to disk, nor reads files, nor downloads extensions."""
+    import duckdb
+
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "memory_limit": os.environ.get("P06_LINKAGE_MEMORY", MEMORY_LIMIT),
+            "threads": threads or min(os.cpu_count() or 1, 4),
+            "temp_directory": "",
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "allow_community_extensions": False,
+            "python_enable_replacements": False,
+            "preserve_insertion_order": False,
+        },
+    )
+    try:
+        connection.execute("set enable_progress_bar = false")
+        connection.execute("set enable_external_access = false")
+        connection.execute("set lock_configuration = true")
+        yield connection
+    finally:
+        connection.close()
