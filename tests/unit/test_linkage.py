@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -103,7 +102,7 @@ def test_a_twin_whom_the_register_lacks_is_not_linked_to_the_other(model: Model)
 
 
 def test_a_frequent_name_and_a_birth_date_do_not_suffice(model: Model) -> None:
-    register = (NAM, like(NAM, commune="00004")[:4] + (1_065_777_888, None))
+    register = (NAM, (*like(NAM, commune="00004")[:4], 1_065_777_888, None))
     assert all(verdict == "ask" for *_, verdict in verdicts(model, like(NAM, commune=None), register=register))
     assert all(verdict == "ask" for *_, verdict in verdicts(model, like(NAM, commune=None), register=(NAM,)))
 
@@ -233,7 +232,7 @@ def test_linking_leaves_nothing_on_disk_and_says_nothing(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     verdicts(model, like(LAN))
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
 
 
@@ -269,4 +268,8 @@ def test_the_commands_print_the_model_and_what_it_finds() -> None:
     assert orjson.loads(shown.stdout)["enabled"] is False
     tried = run(app, ["linkage", "evaluate", "--citizens", "1000", "--seed", "2", "--json"])
     assert tried.exit_code == 0
-    assert {score["method"] for score in orjson.loads(tried.stdout)["scores"]} >= {"id", "cascade", "cascade and linkage"}
+    assert {score["method"] for score in orjson.loads(tried.stdout)["scores"]} >= {
+        "id",
+        "cascade",
+        "cascade and linkage",
+    }
