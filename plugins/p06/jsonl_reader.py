@@ -23,7 +23,7 @@ import numpy as np
 from p06 import texts
 from p06.contract import Column, Contract
 from p06.errors import P06Error, Refused
-from p06.header import plain_name
+from p06.header import shown_name
 from p06.manifest import Manifest
 from p06.reading import Reading, ahead, short
 from p06.records import Block, Failure, Unsound
@@ -134,15 +134,16 @@ class JsonlReader:
         lines = _lines(first.removeprefix(BOM))
         if lines and not any(line.lstrip(b" \t\r").startswith(b"{") for line in lines):
             return [P06Error("P06-LOAD-047", file=file)]
-        row = next((row for row, reasons in map(exact, lines) if reasons in _KEYS_KNOWN), {})
-        added = [(place, name) for place, name in enumerate(row, 1) if name not in self._columns]
+        found = enumerate(map(exact, lines), 1)
+        line, row = next(((line, row) for line, (row, reasons) in found if reasons in _KEYS_KNOWN), (0, {}))
+        added = self._added(row)
         if row and len(added) == len(row):
             return [P06Error("P06-LOAD-029", file=file)]
         if not added or self.contract.allow_added:
             return []
         missing = [name for name, column in self._columns.items() if column.required and name not in row]
         return [
-            *(P06Error("P06-LOAD-026", file=file, column=plain_name(name), position=place) for place, name in added),
+            P06Error("P06-LOAD-026", **self._told(line, added)),
             *(P06Error("P06-LOAD-025", file=file, column=name) for name in missing),
         ]
 
@@ -243,15 +244,22 @@ class JsonlReader:
         return values
 
     def _compare_keys(self, rows: list[Row], wrong: dict[int, tuple[str, ...]]) -> None:
-        """Refuse the file for the first key the contract does not know; rows that are broken have no say."""
+        """Refuse the file for the first record with a key the contract does not know; broken rows have no say."""
         if self.contract.allow_added or set().union(*rows) <= self._columns.keys():
             return
         for at, row in enumerate(rows):
-            for name in row if wrong.get(at, ()) in _KEYS_KNOWN else ():
-                if name not in self._columns:
-                    raise Refused(
-                        "P06-LOAD-026", file=self._reading.file.number, line=self.seen + 1 + at, column=plain_name(name)
-                    )
+            if wrong.get(at, ()) in _KEYS_KNOWN and (added := self._added(row)):
+                raise Refused("P06-LOAD-026", **self._told(self.seen + 1 + at, added))
+
+    def _added(self, row: Row) -> list[tuple[int, str]]:
+        """(place in the object, key) of the keys the contract does not know."""
+        return [(place, name) for place, name in enumerate(row, 1) if name not in self._columns]
+
+    def _told(self, line: int, added: list[tuple[int, str]]) -> dict[str, Any]:
+        """Where the unknown keys of a record are: the first one's place and shape, and how many there are."""
+        place, name = added[0]
+        told = {"file": self._reading.file.number, "line": line, "column": shown_name(self.contract, name)}
+        return told | {"position": place, "keys": len(added)}
 
     def _texts(self, found: Mapping[str, list[Any]], count: int) -> tuple[dict[str, Any], list[Failure]]:
         columns: dict[str, Any] = {}

@@ -274,7 +274,7 @@ def test_a_footer_is_judged_like_any_row(tmp_path: Path) -> None:
         ([[name for name in NAMES if name != "sex"]], ["P06-LOAD-025 sex"]),
         ([[*NAMES, "sex"]], ["P06-LOAD-028 sex"]),
         ([["hoten" if name == "full_name" else name for name in NAMES]], ["P06-LOAD-027 full_name"]),
-        ([[*NAMES, 2024]], ["P06-LOAD-026"]),
+        ([[*NAMES, 2024]], ["P06-LOAD-026 9999"]),
     ],
 )
 def test_what_is_no_header_of_the_contract_is_refused(tmp_path: Path, rows: list[list[Cell]], told: list[str]) -> None:
