@@ -315,7 +315,7 @@ class Scanner:
         if data.find(b"\0", 0, stop) >= 0:
             for index in _holding_nul(data, stop, starts, ends):
                 flaws.setdefault(index, []).append(NUL)
-        if not _is_utf8(data, stop):
+        if not is_utf8(data, stop):
             for index in _not_utf8(data, starts, ends):
                 flaws.setdefault(index, []).append(ENCODING)
         unsound = [_with_flaws(one) for one in found.unsound]
@@ -518,7 +518,8 @@ def _decodes(raw: bytes) -> bool:
     return True
 
 
-def _is_utf8(data: bytes, stop: int) -> bool:
+def is_utf8(data: bytes, stop: int) -> bool:
+    """Whether the first ``stop`` bytes are UTF-8."""
     import pyarrow as pa
 
     if not stop:
