@@ -24,7 +24,7 @@ from p06.reading import RATIO_FROM, RATIO_LIMIT, Reading
 from p06.records import Block, Ints, Unsound
 from p06.scanner import ENCODING, NUL, RECORD_LIMIT
 
-_ROWS = 8192  # of one batch
+_ROWS = 16384  # of one batch
 _FEW_ROWS = 64
 _TEXT_LIMIT = 32 << 20  # bytes of text of one block; a dictionary can repeat one long text for a few bits a row
 _BUFFER = 1 << 20  # bytes of a column chunk read at once

@@ -388,6 +388,10 @@ def walk(data: bytes, start: int, dialect: Dialect, width: int | None, last: boo
     if (line is None and not last) or (line is not None and _undecided(data, line, last)):
         return None
     first_end, first_next = (line.start(), line.end()) if line else (size, size)
+    if dialect.special(data, start, first_end) < 0:  # most lines walked: those between two damaged ones
+        fields = data.count(dialect.delimiter, start, first_end) + 1
+        wrong = width is not None and (fields != width or (width == 1 and first_end == start))
+        return _Walked(first_end, first_next, 1, (WIDTH,) if wrong else ())
     fields, position = 0, start
     while True:
         if data[position : position + 1] == dialect.quote:
