@@ -30,6 +30,7 @@ LF, CR = 10, 13
 RECORD_LIMIT = limits().line_bytes  # of one record, and of one physical line
 _SMALL = 1 << 14  # the window at first and after a walk, doubled as long as nothing else is found
 _SPARSE = 1 << 12  # bytes without a quote that are worth a window of their own
+_BLANK_LINES = re.compile(rb"[\r\n]*")
 _CALM = 16  # ordinary records in a row after which walking gives way to numpy again
 
 WIDTH = "width"
@@ -455,9 +456,11 @@ def _close(data: bytes, opening: int, dialect: Dialect, last: bool) -> int | Non
 
 def _holds_a_row(data: bytes, start: int, stop: int, dialect: Dialect, width: int | None, whole: bool) -> bool:
     """Whether a physical line in ``data[start:stop]`` has the width alone; the last one counts only when ``whole``."""
-    if width is None:
+    if width is None or data.count(dialect.delimiter, start, stop) < width - 1:
         return False
     while start < stop or (whole and start == stop):
+        if width > 1:  # a blank line has one field; half a million of them are asked again with each block
+            start = _BLANK_LINES.match(data, start, stop).end()  # type: ignore[union-attr]
         line = dialect.line_end.search(data, start, stop)
         if line is None or _undecided(data, line, whole):
             return whole and alone(data[start:stop], dialect) == width
