@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import cache
 
@@ -44,6 +45,19 @@ def can_encode(text: str, encoding: str) -> bool:
     """Whether every letter of the text has a code."""
     known = encoding in ("utf-8", "utf-16") or _table(encoding)
     return known is True or all(letter in known for letter in text if letter > "~")
+
+
+def reads(word: bytes, encoding: str) -> bool:
+    """Whether the bytes are letters and ASCII of an encoding of bytes, one after the other."""
+    if encoding == "utf-8":
+        return "\ufffd" not in word.decode("utf-8", "replace")
+    return _letters(encoding).fullmatch(word) is not None
+
+
+@cache
+def _letters(encoding: str) -> re.Pattern[bytes]:
+    codes = sorted(map(re.escape, _table(encoding).values()), key=len, reverse=True)
+    return re.compile(rb"(?:[ -~]|" + b"|".join(codes) + rb")*", re.DOTALL)
 
 
 @cache

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import Any
 
 from p06.contract import Contract
 from p06.errors import P06Error
 from p06.limits import limits
+from p06.masking import mask
 
-_NAMED = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_SHOWN = 64  # characters of a name's shape
 
 
 def compare(contract: Contract, names: list[str], file: int) -> list[P06Error]:
     """Name every missing, added, renamed and duplicated column.
 
-    A name the contract does not know is shown only when it can hold nobody's data; else its position is.
+    Of a name the contract does not know its shape and its position are told; see ``shown_name``.
     """
     if len(names) > limits().columns:
         return [_error(file, "P06-LOAD-049", columns=len(names), limit=limits().columns)]
     expected = [column.physical_name for column in contract.columns]
     report = partial(_error, file)
     found = [
-        report("P06-LOAD-028", column=plain_name(name), position=names.index(name, names.index(name) + 1) + 1)
+        report("P06-LOAD-028", column=shown_name(contract, name), position=names.index(name, names.index(name) + 1) + 1)
         for name in dict.fromkeys(names)
         if names.count(name) > 1
     ]
@@ -40,10 +40,12 @@ def compare(contract: Contract, names: list[str], file: int) -> list[P06Error]:
     for position, name in added:
         if position in renamed:
             found.append(
-                report("P06-LOAD-027", column=renamed[position], found=plain_name(name), position=position + 1)
+                report(
+                    "P06-LOAD-027", column=renamed[position], found=shown_name(contract, name), position=position + 1
+                )
             )
         elif not contract.allow_added:
-            found.append(report("P06-LOAD-026", column=plain_name(name), position=position + 1))
+            found.append(report("P06-LOAD-026", column=shown_name(contract, name), position=position + 1))
     for name in missing:
         if name not in renamed.values() and not (contract.allow_missing and name in allowed_missing):
             found.append(report("P06-LOAD-025", column=name))
@@ -54,6 +56,14 @@ def _error(file: int, code: str, **where: Any) -> P06Error:
     return P06Error(code, file=file, **where)
 
 
-def plain_name(name: str) -> str | None:
-    """A name as it may stand in a message; None when it could hold somebody's data."""
-    return name if _NAMED.fullmatch(name) else None
+def shown_name(contract: Contract, name: str) -> str | None:
+    """A name as it may stand in a message: the contract's own, in whatever case; of any other the shape.
+
+    A file without a header, a table turned on its side or a key of a data row can bring a person's name here
+    (``nguyen_van_a``), and no look at the letters tells it from a column's. None when there is nothing to show.
+    """
+    own = {column.physical_name.casefold() for column in contract.columns}
+    plain = name.strip(" ")
+    return (
+        plain if plain.isascii() and plain.casefold() in own else mask(name.encode("utf-8", "replace"))[:_SHOWN] or None
+    )

@@ -19,16 +19,17 @@ from types import NoneType
 from typing import Any, NoReturn
 
 import numpy as np
+import pyarrow as pa
 
-from p06 import texts
+from p06 import jsonl_columns, texts
 from p06.contract import Column, Contract
 from p06.errors import P06Error, Refused
-from p06.header import plain_name
+from p06.header import shown_name
 from p06.manifest import Manifest
 from p06.reading import Reading, ahead, short
-from p06.records import Block, Failure, Unsound
+from p06.records import Block, Failure, Ints, Unsound
 from p06.rules import LOST_LEADING_ZERO
-from p06.scanner import ENCODING, NUL, RECORD_LIMIT
+from p06.scanner import CR, ENCODING, LF, NUL, RECORD_LIMIT, is_utf8
 
 JSON_SYNTAX = "json_syntax"
 DUPLICATE_KEY = "duplicate_key"
@@ -117,6 +118,9 @@ class JsonlReader:
         self.seen = 0
         self._reading = reading
         self._columns = {column.physical_name: column for column in contract.columns}
+        # A name that JSON has to escape is left to the parser, and all others with it.
+        plain = all(json.dumps(name, ensure_ascii=False) == f'"{name}"' for name in self._columns)
+        self._names = tuple(self._columns) if plain else ()
 
     def header(self) -> list[P06Error]:
         """Compare the keys of the first sound record with the contract.
@@ -134,15 +138,16 @@ class JsonlReader:
         lines = _lines(first.removeprefix(BOM))
         if lines and not any(line.lstrip(b" \t\r").startswith(b"{") for line in lines):
             return [P06Error("P06-LOAD-047", file=file)]
-        row = next((row for row, reasons in map(exact, lines) if reasons in _KEYS_KNOWN), {})
-        added = [(place, name) for place, name in enumerate(row, 1) if name not in self._columns]
+        found = enumerate(map(exact, lines), 1)
+        line, row = next(((line, row) for line, (row, reasons) in found if reasons in _KEYS_KNOWN), (0, {}))
+        added = self._added(row)
         if row and len(added) == len(row):
             return [P06Error("P06-LOAD-029", file=file)]
         if not added or self.contract.allow_added:
             return []
         missing = [name for name, column in self._columns.items() if column.required and name not in row]
         return [
-            *(P06Error("P06-LOAD-026", file=file, column=plain_name(name), position=place) for place, name in added),
+            P06Error("P06-LOAD-026", **self._told(line, added)),
             *(P06Error("P06-LOAD-025", file=file, column=name) for name in missing),
         ]
 
@@ -179,18 +184,21 @@ class JsonlReader:
         raise Refused("P06-LOAD-031", file=self._reading.file.number, line=line, limit=RECORD_LIMIT)
 
     def _block(self, data: bytes, offset: int) -> Block:
-        lines = data.split(b"\n")
-        if not lines[-1]:
-            lines.pop()
-        starts = np.zeros(len(lines), np.int64)
-        lengths = np.fromiter(map(len, lines), np.int64, len(lines))
-        np.cumsum(lengths[:-1] + 1, out=starts[1:])
-        if b"\r" in data:
-            lines = [line.removesuffix(b"\r") for line in lines]
-            lengths = np.fromiter(map(len, lines), np.int64, len(lines))
+        starts, ends = _places(data)
+        lengths = ends - starts
         if int(lengths.max()) > RECORD_LIMIT:
             self._refuse_long(self.seen + 1 + int(np.argmax(lengths > RECORD_LIMIT)))
-        numbers = np.arange(self.seen + 1, self.seen + 1 + len(lines))
+        numbers = np.arange(self.seen + 1, self.seen + 1 + len(starts))
+        plain = self._plain(data, starts, ends)
+        if plain is not None:
+            self.seen += len(starts)
+            return Block(
+                columns=plain, lines=numbers, records=numbers, offsets=starts + offset, lengths=lengths,
+                unsound=(), failures=(), raws=lambda places: [data[starts[place] : ends[place]] for place in places],
+            )  # fmt: skip
+        lines = _lines(data)
+        if b"\r" in data:
+            lines = [line.removesuffix(b"\r") for line in lines]
         unsound: tuple[Unsound, ...] = ()
         values = self._calm(data, lines)
         if values is None:
@@ -209,6 +217,31 @@ class JsonlReader:
             columns=columns, lines=numbers, records=numbers, offsets=starts + offset, lengths=lengths,
             unsound=unsound, failures=tuple(failures), raws=lambda places: [lines[place] for place in places],
         )  # fmt: skip
+
+    def _plain(self, data: bytes, starts: Ints, ends: Ints) -> dict[str, Any] | None:
+        """The columns of a block in which each line is of the plain form; None when one needs a parser."""
+        if not self._names or not is_utf8(data, len(data)):
+            return None
+        taken = jsonl_columns.take(data, starts, ends, self._names)
+        if taken is None:
+            return None
+        columns: dict[str, Any] = {}
+        for name, column in self._columns.items():
+            one = taken.get(name)
+            if one is None:
+                columns[column.name] = texts.array([""] * len(starts))
+                continue
+            if one.numbers is not None and column.kind not in _NUMBERS:
+                return None
+            found = one.texts
+            if one.escaped:
+                found = _unescaped(found)
+            if found is not None and one.numbers is not None:
+                found = texts.numbers(found, one.numbers)
+            if found is None:
+                return None
+            columns[column.name] = found
+        return columns
 
     def _calm(self, data: bytes, lines: list[bytes]) -> dict[str, list[Any]] | None:
         """The values of a block by key, None where a row has none; or None when a line of it needs a closer look.
@@ -243,15 +276,22 @@ class JsonlReader:
         return values
 
     def _compare_keys(self, rows: list[Row], wrong: dict[int, tuple[str, ...]]) -> None:
-        """Refuse the file for the first key the contract does not know; rows that are broken have no say."""
+        """Refuse the file for the first record with a key the contract does not know; broken rows have no say."""
         if self.contract.allow_added or set().union(*rows) <= self._columns.keys():
             return
         for at, row in enumerate(rows):
-            for name in row if wrong.get(at, ()) in _KEYS_KNOWN else ():
-                if name not in self._columns:
-                    raise Refused(
-                        "P06-LOAD-026", file=self._reading.file.number, line=self.seen + 1 + at, column=plain_name(name)
-                    )
+            if wrong.get(at, ()) in _KEYS_KNOWN and (added := self._added(row)):
+                raise Refused("P06-LOAD-026", **self._told(self.seen + 1 + at, added))
+
+    def _added(self, row: Row) -> list[tuple[int, str]]:
+        """(place in the object, key) of the keys the contract does not know."""
+        return [(place, name) for place, name in enumerate(row, 1) if name not in self._columns]
+
+    def _told(self, line: int, added: list[tuple[int, str]]) -> dict[str, Any]:
+        """Where the unknown keys of a record are: the first one's place and shape, and how many there are."""
+        place, name = added[0]
+        told = {"file": self._reading.file.number, "line": line, "column": shown_name(self.contract, name)}
+        return told | {"position": place, "keys": len(added)}
 
     def _texts(self, found: Mapping[str, list[Any]], count: int) -> tuple[dict[str, Any], list[Failure]]:
         columns: dict[str, Any] = {}
@@ -269,6 +309,29 @@ class JsonlReader:
                 values = [value or "" for value in values]
             columns[column.name] = texts.array(values)
         return columns, failures
+
+
+def _places(data: bytes) -> tuple[Ints, Ints]:
+    """Where each line begins, and where it ends without LF or CRLF."""
+    view = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(view == LF)
+    if not len(ends) or ends[-1] != len(data) - 1:
+        ends = np.append(ends, len(data))
+    starts = np.zeros(len(ends), np.int64)
+    starts[1:] = ends[:-1] + 1
+    if b"\r" in data:
+        ends = ends - ((view[np.maximum(ends - 1, 0)] == CR) & (ends > starts))
+    return starts, ends
+
+
+def _unescaped(values: Any) -> Any | None:
+    """Strings as they were written, read by orjson all at once; None when one is no string of JSON."""
+    import orjson
+
+    try:
+        return texts.array(orjson.loads(b'["' + b'","'.join(values.cast(pa.binary()).to_pylist()) + b'"]'))
+    except orjson.JSONDecodeError:
+        return None
 
 
 def _lines(data: bytes) -> list[bytes]:

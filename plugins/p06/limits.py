@@ -36,11 +36,12 @@ def limits() -> Limits:
     return Limits(**found)
 
 
-def number(variable: str, least: int = 1) -> int | None:
+def number(variable: str, least: int = 1, most: int | None = None) -> int | None:
     """The whole number a variable of the environment states; None when unset. Raises UsageError P06-CONFIG-001."""
     stated = os.environ.get(variable)
     if stated is None:
         return None
-    if not stated.isascii() or not stated.isdigit() or int(stated) < least:
-        raise UsageError("P06-CONFIG-001", variable=variable, least=least)
+    fits = stated.isascii() and stated.isdigit() and least <= int(stated) and (most is None or int(stated) <= most)
+    if not fits:
+        raise UsageError("P06-CONFIG-001", variable=variable, least=least, most=most)
     return int(stated)

@@ -18,13 +18,13 @@ import pyarrow.compute as pc
 from p06 import texts
 from p06.contract import Column, Contract
 from p06.errors import P06Error, Refused
-from p06.header import compare, plain_name
+from p06.header import compare
 from p06.manifest import Manifest
 from p06.reading import RATIO_FROM, RATIO_LIMIT, Reading
 from p06.records import Block, Ints, Unsound
 from p06.scanner import ENCODING, NUL, RECORD_LIMIT
 
-_ROWS = 8192  # of one batch
+_ROWS = 16384  # of one batch
 _FEW_ROWS = 64
 _TEXT_LIMIT = 32 << 20  # bytes of text of one block; a dictionary can repeat one long text for a few bits a row
 _BUFFER = 1 << 20  # bytes of a column chunk read at once
@@ -160,10 +160,10 @@ class ParquetReader:
                 if column is None:
                     continue  # told as added, or ignored
                 if pa.types.is_nested(kind):
-                    found.append(P06Error("P06-LOAD-046", file=number, column=plain_name(name)))
+                    found.append(P06Error("P06-LOAD-046", file=number, column=name))
                 elif not _takes(column, kind):
                     expected = column.type_text if column.kind != "enum" else "enum"
-                    found.append(P06Error("P06-LOAD-045", file=number, column=plain_name(name), expected=expected))
+                    found.append(P06Error("P06-LOAD-045", file=number, column=name, expected=expected))
         if unpacked > RATIO_FROM and unpacked > RATIO_LIMIT * max(size, 1):
             return [P06Error("P06-LOAD-020", file=number)]
         return found

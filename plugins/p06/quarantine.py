@@ -24,6 +24,7 @@ from p06.errors import UsageError
 from p06.judge import Rejected
 from p06.ledger import Extract
 from p06.manifest import Manifest, plain_name
+from p06.masking import RAW_LIMIT
 from p06.period import Period
 from p06.returnfile import Findings, Heading
 from p06.settings import settings
@@ -253,7 +254,7 @@ def held(connection: Connection, leaf: str, limit: int, reason: str | None = Non
         "select file_no, line, record_no, substr(raw, 1, {}), reasons, columns from {}"
         " where %(reason)s::text is null or %(reason)s = any(reasons)"
         " order by file_no, line, record_no limit %(limit)s"
-    ).format(sql.Literal(returnfile.RAW_LIMIT), sql.Identifier("quarantine", leaf))
+    ).format(sql.Literal(RAW_LIMIT), sql.Identifier("quarantine", leaf))
     with connection.transaction(), connection.cursor("held_rows") as cursor:
         cursor.execute(query, {"reason": reason, "limit": limit})
         while rows := cursor.fetchmany(_AT_ONCE):

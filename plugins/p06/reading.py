@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import queue
 import stat
@@ -29,6 +30,7 @@ RATIO_FROM = 64 << 20
 _PASSED_OVER = 32 << 20  # bytes a sample looks through for something that is not ASCII
 MEMBER_LIMIT = 1 << 21  # members of one file: an empty one costs 25 microseconds; bgzip needs 2^20 for UNPACKED_LIMIT
 _GZIP = 31  # zlib's window bits for a gzip member
+_NEAR = 1 << 14  # bytes read for records that lie close to each other
 _WINDOW_LOG = 27  # zstd's own limit without --long: 128 MiB, and what --ultra writes
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ESTALE)
 
@@ -123,12 +125,16 @@ class Reading:
         """
         with self._open() as raw:
             if self.compression == "none" and self.encoding == "utf-8":
-                for offset, length in spans:
-                    raw.seek(offset)
-                    piece = raw.read(length)
-                    if len(piece) < length:
-                        raise self._changed()
-                    yield piece
+                near = io.BufferedReader(raw, _NEAR)  # type: ignore[type-var]
+                try:
+                    for offset, length in spans:
+                        near.seek(offset)
+                        piece = near.read(length)
+                        if len(piece) < length:
+                            raise self._changed()
+                        yield piece
+                finally:
+                    near.detach()
                 return
             blocks = self._text(raw)
             held, begin = b"", 0

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import heapq
 import os
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,19 +23,12 @@ from p06.contract import Contract
 from p06.errors import P06Error, UsageError, messages
 from p06.judge import Rejected
 from p06.manifest import Manifest, plain_name
+from p06.masking import RAW_LIMIT, SHOWN_LIMIT, mask
 
 KINDS = ("html", "xlsx", "csv")
 ROW_LIMIT = 100_000  # rows listed in one file
 LINE_LIMIT = 1_000_000  # lines of the table; a sheet holds 1,048,576
-RAW_LIMIT = 2_000  # bytes of a record that are looked at
-SHOWN_LIMIT = 300  # characters of a record that are shown
-RUN_LIMIT = 12  # letters, or digits, in a row that are shown of a mask
 
-_BEYOND = re.compile(rb"[\x80-\xff\x00]+")
-_LETTER = re.compile(rb"[A-Za-z]")
-_DIGIT = re.compile(rb"[0-9]")
-_CONTROL = re.compile(rb"[\x01-\x1f\x7f]")
-_LONG = re.compile(rb"(A{%d})A+|(9{%d})9+" % (RUN_LIMIT, RUN_LIMIT))
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
@@ -113,18 +105,6 @@ def within(rows: Iterable[Rejected]) -> tuple[Rejected, ...]:
 def by_count(reasons: Mapping[str, int]) -> dict[str, int]:
     """Reasons, the most frequent first."""
     return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
-
-
-def mask(raw: bytes) -> str:
-    """The shape of a record: digits become 9, letters A, runs longer than twelve are cut; punctuation stays.
-
-    It works on bytes, so that it needs no encoding to be right: neighbouring bytes beyond ASCII become one A. The
-    function ``quality.shape`` of the database does the same.
-    """
-    text = _BEYOND.sub(b"A", raw[:RAW_LIMIT])
-    text = _CONTROL.sub(b" ", _DIGIT.sub(b"9", _LETTER.sub(b"A", text)))
-    text = _LONG.sub(rb"\1\2~", text)
-    return text[:SHOWN_LIMIT].decode("ascii")
 
 
 def shown(raw: bytes) -> str:

@@ -30,6 +30,7 @@ LF, CR = 10, 13
 RECORD_LIMIT = limits().line_bytes  # of one record, and of one physical line
 _SMALL = 1 << 14  # the window at first and after a walk, doubled as long as nothing else is found
 _SPARSE = 1 << 12  # bytes without a quote that are worth a window of their own
+_BLANK_LINES = re.compile(rb"[\r\n]*")
 _CALM = 16  # ordinary records in a row after which walking gives way to numpy again
 
 WIDTH = "width"
@@ -315,7 +316,7 @@ class Scanner:
         if data.find(b"\0", 0, stop) >= 0:
             for index in _holding_nul(data, stop, starts, ends):
                 flaws.setdefault(index, []).append(NUL)
-        if not _is_utf8(data, stop):
+        if not is_utf8(data, stop):
             for index in _not_utf8(data, starts, ends):
                 flaws.setdefault(index, []).append(ENCODING)
         unsound = [_with_flaws(one) for one in found.unsound]
@@ -388,6 +389,10 @@ def walk(data: bytes, start: int, dialect: Dialect, width: int | None, last: boo
     if (line is None and not last) or (line is not None and _undecided(data, line, last)):
         return None
     first_end, first_next = (line.start(), line.end()) if line else (size, size)
+    if dialect.special(data, start, first_end) < 0:  # most lines walked: those between two damaged ones
+        fields = data.count(dialect.delimiter, start, first_end) + 1
+        wrong = width is not None and (fields != width or (width == 1 and first_end == start))
+        return _Walked(first_end, first_next, 1, (WIDTH,) if wrong else ())
     fields, position = 0, start
     while True:
         if data[position : position + 1] == dialect.quote:
@@ -451,9 +456,11 @@ def _close(data: bytes, opening: int, dialect: Dialect, last: bool) -> int | Non
 
 def _holds_a_row(data: bytes, start: int, stop: int, dialect: Dialect, width: int | None, whole: bool) -> bool:
     """Whether a physical line in ``data[start:stop]`` has the width alone; the last one counts only when ``whole``."""
-    if width is None:
+    if width is None or data.count(dialect.delimiter, start, stop) < width - 1:
         return False
     while start < stop or (whole and start == stop):
+        if width > 1:  # a blank line has one field; half a million of them are asked again with each block
+            start = _BLANK_LINES.match(data, start, stop).end()  # type: ignore[union-attr]
         line = dialect.line_end.search(data, start, stop)
         if line is None or _undecided(data, line, whole):
             return whole and alone(data[start:stop], dialect) == width
@@ -518,7 +525,8 @@ def _decodes(raw: bytes) -> bool:
     return True
 
 
-def _is_utf8(data: bytes, stop: int) -> bool:
+def is_utf8(data: bytes, stop: int) -> bool:
+    """Whether the first ``stop`` bytes are UTF-8."""
     import pyarrow as pa
 
     if not stop:

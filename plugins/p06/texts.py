@@ -9,9 +9,13 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 _LITERAL = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
+_PLAIN = r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?$"  # a JSON number without exponent
+_SHORTEST = r"^(?:0|-?[1-9][0-9]*|-?(?:0|[1-9][0-9]*)\.[0-9]*[1-9])$"  # and without superfluous zeros and signs
 _EXPONENT_LIMIT = 40  # places the point is moved at most; what lies beyond no column of a contract can hold
 
 
@@ -53,6 +57,24 @@ def number(literal: str) -> str:
         whole, decimals = point[0], point[2]
     whole, decimals = whole.lstrip("0") or "0", (decimals or "").rstrip("0")
     return f"{sign}{whole}.{decimals}" if decimals else f"{sign}{whole}"
+
+
+def numbers(values: Any, which: npt.NDArray[np.bool_]) -> Any | None:
+    """``number`` of the values that are literals of JSON numbers; None when one is not, or has an exponent.
+
+    ``values``: ``pa.StringArray`` without nulls; ``which``: at least one of them.
+    """
+    bits = pa.py_buffer(np.packbits(which, bitorder="little"))
+    mask = pa.Array.from_buffers(pa.bool_(), len(which), [None, bits])
+    literals = values if which.all() else values.filter(mask)
+    if not pc.all(pc.match_substring_regex(literals, _PLAIN)).as_py():
+        return None
+    if pc.all(pc.match_substring_regex(literals, _SHORTEST)).as_py():
+        return values
+    pointed = pc.match_substring(literals, ".")
+    written = pc.if_else(pointed, pc.utf8_rtrim(pc.utf8_rtrim(literals, "0"), "."), literals)
+    written = pc.if_else(pc.equal(written, one("-0")), one("0"), written)
+    return written if which.all() else pc.replace_with_mask(values, mask, written)
 
 
 def real(value: float) -> str:

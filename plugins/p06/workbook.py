@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import IO, Any
+from unicodedata import normalize
 from xml.parsers import expat
 
 import numpy as np
@@ -182,6 +183,9 @@ def _sheet(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], wanted
     titles = [title for title, _ in sheets]
     if len(set(titles)) < len(titles):
         raise Damaged
+    if wanted is not None and wanted not in titles:  # a manifest made on one system, a workbook on another: NFC, NFD
+        alike = [title for title in titles if normalize("NFC", title) == normalize("NFC", wanted)]
+        wanted = alike[0] if len(alike) == 1 else wanted
     for title, identity in sheets:
         if targets.get(identity) in members and wanted in (None, title):
             return targets[identity], title

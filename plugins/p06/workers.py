@@ -28,19 +28,19 @@ from p06.manifest import Manifest
 
 LARGE = 64 << 20  # stated bytes from which workers are worth their start
 _MOST = 4
-_LIMIT = 64  # whatever is stated
+_LIMIT = 64  # that may be stated
 _PIPE = 1 << 20  # bytes a pipe holds: the most every user may ask for
 
 
 def worth(manifest: Manifest) -> int:
     """How many workers a delivery deserves on this machine; ``P06_WORKERS`` states the most, 0 for none.
 
-    Raises UsageError P06-CONFIG-001 when it is no whole number.
+    Raises UsageError P06-CONFIG-001 when it is no whole number up to ``_LIMIT``.
     """
-    stated = number("P06_WORKERS", least=0)
+    stated = number("P06_WORKERS", least=0, most=_LIMIT)
     most = _helpers(len(os.sched_getaffinity(0))) if stated is None else stated
     large = sum(file.bytes for file in manifest.files) >= LARGE
-    return min(most, _LIMIT) if large and manifest.format.kind == "csv" else 0
+    return most if large and manifest.format.kind == "csv" else 0
 
 
 def _helpers(cores: int) -> int:

@@ -245,16 +245,16 @@ def as_jsonl() -> str:
     return "\n".join(json.dumps({name: value or None for name, value in row.items()}) for row in ROWS)
 
 
-def as_parquet() -> bytes:
+def as_parquet(*extra: str) -> bytes:
     import pyarrow as pa
     from pyarrow import parquet
 
     target = io.BytesIO()
-    parquet.write_table(pa.table({name: [row[name] or None for row in ROWS] for name in VISIT}), target)
+    parquet.write_table(pa.table({name: [row.get(name) or None for row in ROWS] for name in [*VISIT, *extra]}), target)
     return target.getvalue()
 
 
-def as_xlsx(before: str | None = None) -> bytes:
+def as_xlsx(before: str | None = None, extra: str = "") -> bytes:
     import xlsxwriter
 
     target = io.BytesIO()
@@ -262,7 +262,7 @@ def as_xlsx(before: str | None = None) -> bytes:
     if before:
         book.add_worksheet(before).write_string(0, 0, "cover")
     sheet = book.add_worksheet("visits")
-    for at, cells in enumerate([header().split(","), *(row.values() for row in ROWS)]):
+    for at, cells in enumerate([[*header().split(","), extra], *(row.values() for row in ROWS)]):
         for place, cell in enumerate(cells):
             if cell:
                 sheet.write_string(at, place, cell)
@@ -309,6 +309,41 @@ def test_a_bare_file_of_every_kind_is_given_a_manifest_the_load_accepts(
     assert said.heading is not None
     assert (said.heading.received, said.heading.staged) == (len(ROWS), 5)
     assert dict(said.findings.reasons) == {"type_date": 1}
+
+
+SOMEBODY = "tran_thi_canary"  # looks like a column's name, and is a person's
+NAMED_BY_A_PERSON: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "csv, added": ("csv", lambda: f"{header()},{SOMEBODY}\n{line()},x\n".encode()),
+    "csv, renamed": ("csv", lambda: as_csv().replace('"sex"', f'"{SOMEBODY}"').encode()),
+    "csv, twice": ("csv", lambda: f"{header()},{SOMEBODY},{SOMEBODY}\n{line()},x,x\n".encode()),
+    "jsonl, first row": ("jsonl", lambda: json.dumps({SOMEBODY: "x", **VISIT}).encode() + b"\n" + as_jsonl().encode()),
+    "jsonl, later row": ("jsonl", lambda: as_jsonl().encode() + b"\n" + json.dumps({**VISIT, SOMEBODY: 1}).encode()),
+    "parquet": ("parquet", lambda: as_parquet(SOMEBODY)),
+    "xlsx": ("xlsx", lambda: as_xlsx(extra=SOMEBODY)),
+}
+
+
+@pytest.mark.parametrize("case", NAMED_BY_A_PERSON)
+def test_a_name_in_the_file_that_could_be_a_persons_is_shown_nowhere(
+    sender: Sender, sees: psycopg.Connection[Any], tmp_path: Path, case: str
+) -> None:
+    kind, content = NAMED_BY_A_PERSON[case]
+    delivery = sender.send([content()], rows=[2], format={"kind": kind})
+    said = same_verdict(delivery, sees)
+    shapes = [one for one in said.mismatches if "AAAA_AAA_AAAAAA" in one.where.values()]
+    assert shapes and all(one.where["position"] for one in shapes)
+    told = [str(sees.execute("select mismatches from control.load_attempt").fetchall()), json.dumps(said.as_dict())]
+    for options in (["--json"], ["--return", tmp_path / "r.html"]):
+        done = run(delivery.folder, *options, home=tmp_path / "home")
+        assert done.returncode == 4
+        told += [done.stdout, done.stderr]
+    sender.send([content()], rows=[2], format={"kind": kind}, name="again")
+    [loaded] = load.load()
+    assert loaded.error is not None
+    told += [str(loaded.error), str(loaded.as_dict())]
+    told += [path.read_text(errors="replace") for path in tmp_path.glob("r.*")]
+    assert all("AAAA_AAA_AAAAAA" in one for one in told if "P06-LOAD-02" in one)
+    assert SOMEBODY not in "".join(told)
 
 
 @pytest.mark.parametrize(

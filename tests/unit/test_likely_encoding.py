@@ -98,6 +98,14 @@ def test_a_few_damaged_rows_refuse_no_file(true: str, share: float) -> None:
     assert likely_encoding(true, mark + b"".join(rows)) is None
 
 
+@pytest.mark.parametrize("true", LEGACY)
+def test_a_few_rows_of_another_encoding_among_plain_ones_refuse_no_file(true: str) -> None:
+    plain = "citizen_id,full_name\r\n" + "001190000001,NGUYEN VAN A\r\n" * 1000
+    few = encode(people(20), true)
+    assert likely_encoding("utf-8", plain.encode() + few) is None
+    assert likely_encoding("utf-8", (plain[:4000]).encode() + few) == true
+
+
 @pytest.mark.parametrize("true", ENCODINGS)
 def test_one_damaged_value_in_every_row_refuses_no_file(true: str) -> None:
     if true == "utf-16":

@@ -33,7 +33,7 @@ def test_a_limit_that_is_no_whole_number_is_wrong_usage(monkeypatch: pytest.Monk
         limits()
 
 
-@pytest.mark.parametrize("stated", ["", "-1", "two", "1.5"])
+@pytest.mark.parametrize("stated", ["", "-1", "two", "1.5", "65"])
 def test_a_number_of_workers_that_is_none_is_wrong_usage(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stated: str
 ) -> None:

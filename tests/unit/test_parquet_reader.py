@@ -154,7 +154,7 @@ def test_names_are_compared_as_in_a_header(tmp_path: Path) -> None:
         codes(opened("parquet", written(tmp_path, one)).header()) for one in (added, missing, renamed, twice, other)
     ]
     assert found == [
-        ["P06-LOAD-026 extra"],
+        ["P06-LOAD-026 AAAAA"],
         ["P06-LOAD-025 sex"],
         ["P06-LOAD-027 full_name"],
         ["P06-LOAD-028 sex"],
