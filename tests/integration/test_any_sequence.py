@@ -40,6 +40,7 @@ class Proof:
             country, expected = self.country(seed % COUNTRIES, citizens)
             steps = country.sequence(seed)
             found = self.replay.run(country, steps, gated)
+            print(f"seed {seed}, {citizens} citizens: {dict(self.replay.tally)}", flush=True)
             assert found == expected, [step.act for step in steps]
 
 
@@ -61,3 +62,11 @@ def test_a_sequence_ends_in_the_marts_of_the_plain_order(proof: Proof, seed: int
 @pytest.mark.parametrize("seed", range(1000, 1200))
 def test_any_sequence_ends_in_the_marts_of_the_plain_order(proof: Proof, seed: int) -> None:
     proof.holds(seed, 150 + 50 * (seed % COUNTRIES % 4), gated=seed // COUNTRIES % 10 == 0)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(3))
+def test_a_sequence_of_a_hundred_thousand_citizens_ends_in_the_marts_of_the_plain_order(
+    proof: Proof, seed: int
+) -> None:
+    proof.holds(seed * COUNTRIES, 100_000, gated=seed == 0)
