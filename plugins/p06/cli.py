@@ -460,14 +460,14 @@ def plan(as_json: Json = False) -> None:
     with database.connect("publisher", autocommit=True) as connection:
         entries = planning.plan(connection)
     if as_json:
-        _print_json(
-            [{"period": str(e.period), "state": e.state, "reasons": e.reasons, "missing": e.missing} for e in entries]
-        )
+        _print_json([entry.as_dict() for entry in entries])
         return
     for entry in entries:
         print(f"{entry.period}  {entry.state}  {'; '.join(entry.reasons)}")
         for name in entry.missing:
             print(f"         not received: {name}")
+    for line in planning.would_build(entries):
+        print(line)
 
 
 @app.command(epilog="Example: p06 release 2024-02")

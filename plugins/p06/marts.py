@@ -98,6 +98,11 @@ def sync() -> bool:
     return True
 
 
+def of_a_month() -> tuple[str, ...]:
+    """The marts every build makes, by name."""
+    return tuple(sorted(name for name in project.models() if _is_month(name)))
+
+
 def drop_builds(connection: psycopg.Connection[Any], builds: Sequence[int]) -> list[str]:
     """Drop the leaves of these builds (role builder, autocommit); returns the names of the dropped tables.
 

@@ -183,14 +183,18 @@ class Replay:
         ``gated`` false: Great Expectations and dbt's data tests are left out (both gates are said to have passed),
         which take two thirds of the time. ``tally`` counts what came of it.
         """
-        self._begin()
+        self.begin()
         self.tally = Counter()
         for step in steps:
             if step.act == "deliver":
                 for one in step.statements:
                     self.tally["delivered"] += 1
-                    self._deliver(country, one, f"rev-{one.revision}-{self.tally['delivered']}")
-                outcomes = [result.outcome for result in load.load()] if gated else _load_ungated()
+                    self.deliver(
+                        country.contents[one.source, one.period][one.content],
+                        one.revision,
+                        f"rev-{one.revision}-{self.tally['delivered']}",
+                    )
+                outcomes = [result.outcome for result in load.load()] if gated else load_ungated()
                 assert set(outcomes) <= {load.ACCEPTED, load.DUPLICATE, load.SUPERSEDED}, outcomes
                 self.tally.update(outcomes)
             elif step.act == "rollback":
@@ -202,16 +206,17 @@ class Replay:
             elif step.act == "rebuild":
                 self._release(_pick(self._released(1), step.which), True, gated)
             else:
-                states = [one.period for one in self._plan() if one.state in ("stale", "held")]
+                states = [one.period for one in self.plan() if one.state in ("stale", "held")]
                 self._release(_pick(states, step.which) or MONTHS[0], False, gated)
         self._release(None, False, gated)
-        for entry in self._plan():
+        for entry in self.plan():
             self._release(entry.period, False, gated)  # held by a rollback: only by name
-        assert self._plan() == []
+        assert self.plan() == []
         with database.connect("admin", autocommit=True) as connection:
             return {one.mart: (one.rows, one.checksum) for one in digests.digest(connection)}
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """An empty warehouse, an empty landing."""
         with _server() as server:
             server.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(_now())))
             server.execute(
@@ -223,17 +228,18 @@ class Replay:
             )
         shutil.rmtree(self.landing, ignore_errors=True)
 
-    def _deliver(self, country: Country, one: Statement, name: str) -> None:
-        content = country.contents[one.source, one.period][one.content]
-        folder = self.landing / one.source / str(one.period) / name
+    def deliver(self, content: Path, revision: int, name: str) -> None:
+        """Copy a delivery folder (``…/<source>/<period>/<delivery>``) into landing under a revision and a name."""
+        folder = self.landing / content.parts[-3] / content.parts[-2] / name
         folder.mkdir(parents=True)
         for path in content.iterdir():
             if path.name != "manifest.json":
                 shutil.copyfile(path, folder / path.name)
-        manifest = json.loads((content / "manifest.json").read_bytes()) | {"revision": one.revision}
+        manifest = json.loads((content / "manifest.json").read_bytes()) | {"revision": revision}
         (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
-    def _plan(self) -> list[plan.Entry]:
+    def plan(self) -> list[plan.Entry]:
+        """The periods that are not up to date."""
         with database.connect("publisher", autocommit=True) as connection:
             return plan.plan(connection)
 
@@ -246,14 +252,15 @@ class Replay:
             assert outcomes <= {"published", "unchanged", "held", "not ready"}, [r.detail for r in results]
             self.tally["built"] += sum(result.outcome == "published" for result in results)
             return
-        states = {entry.period: entry.state for entry in self._plan()}
+        states = {entry.period: entry.state for entry in self.plan()}
         wanted = [period] if period else sorted(states)
         for one in wanted:
             state = states.get(one)
             if state == "stale" or (state == "held" and period) or (rebuild and state is None and period):
-                self._build_and_publish(one)
+                self.publish(one)
 
-    def _build_and_publish(self, period: Period) -> None:
+    def publish(self, period: Period) -> None:
+        """Build the month and publish it; the gate is said to have passed."""
         with release._alone():
             with database.connect("builder", autocommit=True) as connection:
                 spec = release._start(connection, period)
@@ -285,7 +292,7 @@ def _pick(periods: Sequence[Period], which: float | None) -> Period | None:
     return periods[int((which or 0) * len(periods))] if periods else None
 
 
-def _load_ungated() -> list[str]:
+def load_ungated() -> list[str]:
     """What ``load`` does with all that is pending, gate 1 left out."""
     outcomes = []
     for delivery in load.pending():
