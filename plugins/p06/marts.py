@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from p06 import codelist, database, project
+from p06 import as_published, codelist, database, project
 from p06.errors import P06Error
 from p06.project import MartColumn, Model
 from p06.settings import settings
@@ -92,6 +92,7 @@ def sync() -> bool:
         connection.execute(sql.SQL("set local lock_timeout = {}").format(_PATIENCE))
         _edition_table(connection)
         made = {f"view {view[0]}.{view[1]}": _extend_view(connection, *view, known) for view in _views(models)}
+        as_published.define(connection, of_a_month())
     with database.connect("builder") as connection:
         for name, sha256 in {**made, "marts": stamp}.items():
             _remember(connection, name, sha256)
@@ -155,6 +156,7 @@ def _stamp() -> str:
         digest.update(repr(model).encode())
     for part in (_WHO, _EDITION, _RELEASE, _AREA, _AREA_CHANGE):
         digest.update(repr(part).encode())
+    digest.update(as_published.text().encode())
     for name in ("area", "area_change"):
         digest.update(codelist.hash(name).encode())
     return digest.hexdigest()

@@ -308,6 +308,42 @@ def load_ungated() -> list[str]:
     return outcomes
 
 
+class Months:
+    """Two small months of one country, for what happens step by step."""
+
+    periods = (Period.parse("2025-04"), Period.parse("2025-05"))
+
+    def __init__(self, folder: Path) -> None:
+        folder.chmod(0o755)
+        self.folder = folder
+        self.replay = Replay(folder / "home")
+        generate(folder, 60, list(self.periods), 3, "usual")
+
+    def begin(self) -> None:
+        """An empty warehouse, then both months delivered and loaded."""
+        self.replay.begin()
+        for source in SOURCES:
+            for period in self.periods:
+                self.deliver(source, period)
+        load_ungated()
+
+    def deliver(self, source: str, period: Period, revision: int = 1) -> None:
+        """The month as first sent, or a correction of it."""
+        folder = self.folder / "landing" / source / str(period) / f"rev-{revision}"
+        if not folder.exists():
+            correction(self.folder, source, period, revision, 0.05, 0.2, 0.5)
+        self.replay.deliver(folder, revision, f"rev-{revision}")
+
+    def entries(self) -> dict[str, plan.Entry]:
+        """What the plan says, by month."""
+        return {str(entry.period): entry for entry in self.replay.plan()}
+
+    def told(self, period: Period) -> tuple[str, list[str], str]:
+        """(state, kinds, sentences) of a month."""
+        entry = self.entries()[str(period)]
+        return entry.state, [cause.kind for cause in entry.causes], "; ".join(entry.reasons)
+
+
 def _now() -> str:
     return database.WAREHOUSE
 

@@ -12,46 +12,11 @@ import psycopg
 import pytest
 
 from p06 import backfill, database, plan, publish
-from p06.period import Period, parse_range
+from p06.period import Period
 from p06.settings import settings
-from p06.synth import SOURCES, correction, generate
-from tests.integration.sequence import Replay, load_ungated
+from tests.integration.sequence import Months, load_ungated
 
-APRIL, MAY = parse_range("2025-04..2025-05")
-
-
-class Months:
-    """Two small months, both released."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.chmod(0o755)
-        self.folder = folder
-        self.replay = Replay(folder / "home")
-        generate(folder, 60, [APRIL, MAY], 3, "usual")
-
-    def begin(self) -> None:
-        """Both months delivered and released."""
-        self.replay.begin()
-        for source in SOURCES:
-            for period in (APRIL, MAY):
-                self.deliver(source, period)
-        load_ungated()
-        for period in (APRIL, MAY):
-            self.replay.publish(period)
-
-    def deliver(self, source: str, period: Period, revision: int = 1) -> None:
-        folder = self.folder / "landing" / source / str(period) / f"rev-{revision}"
-        if not folder.exists():
-            correction(self.folder, source, period, revision, 0.05, 0.2, 0.5)
-        self.replay.deliver(folder, revision, f"rev-{revision}")
-
-    def entries(self) -> dict[str, plan.Entry]:
-        return {str(entry.period): entry for entry in self.replay.plan()}
-
-    def told(self, period: Period) -> tuple[str, list[str], str]:
-        """(state, kinds, sentences) of a month."""
-        entry = self.entries()[str(period)]
-        return entry.state, [cause.kind for cause in entry.causes], "; ".join(entry.reasons)
+APRIL, MAY = Period.parse("2025-04"), Period.parse("2025-05")
 
 
 def owner(statement: str, *values: Any) -> None:
@@ -64,12 +29,14 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Months]:
     months = Months(tmp_path_factory.mktemp("plan"))
     with months.replay.open():
         months.begin()
+        for period in months.periods:
+            months.replay.publish(period)
     yield months
     months.replay.stop()
 
 
 @pytest.fixture
-def months(released: Months, monkeypatch: pytest.MonkeyPatch) -> Iterator[Months]:
+def months(released: Months) -> Iterator[Months]:
     """The released months as they are; a test that moves the ledger moves it back."""
     with released.replay.open():
         yield released
