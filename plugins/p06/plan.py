@@ -317,7 +317,10 @@ def would_build(entries: Sequence[Entry]) -> list[str]:
         return []
     built = sorted({name for entry in periods for name in entry.rebuilds})
     named = " ".join(str(entry.period) for entry in periods)
-    return [f"a release would build {len(periods)} of them: {named}", f"         marts: {' '.join(built)}"]
+    return [
+        f"a release would build {len(periods)} month{'s' * (len(periods) > 1)}: {named}",
+        f"         marts: {' '.join(built)}",
+    ]
 
 
 def wake(period: Period) -> bool:

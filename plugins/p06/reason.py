@@ -167,7 +167,7 @@ def _name(one: Delivered) -> str:
 def _follows(one: Delivered, month: str) -> str:
     if one.source == REGISTER:
         return f"who is who in {month} follows the register, so every row is matched again"
-    return f"fct rows, citizens and figures of {month} that rest on it are built again"
+    return f"its facts and the figures of {month} that rest on them are built again"
 
 
 def _on(at: datetime | None) -> str:

@@ -149,7 +149,7 @@ def test_corrections_a_backfill_and_a_later_join_are_told_with_what_follows(mont
     assert json.dumps([one.as_dict() for one in months.entries().values()])
     with backfill._open_in_ledger([APRIL], ["health_visit"], None):
         assert months.told(APRIL)[:2] == ("in backfill", ["corrected", "in_backfill"])
-    assert plan.would_build(list(months.entries().values()))[0] == "a release would build 1 of them: 2025-04"
+    assert plan.would_build(list(months.entries().values()))[0] == "a release would build 1 month: 2025-04"
 
     # a register month that joins two numbers of the month before it, and one that only changes
     register = months.folder / "landing" / "population_register" / "2025-05" / "rev-1"
