@@ -366,13 +366,13 @@ def _rename(server: psycopg.Connection[Any], old: str, new: str) -> None:
 def _stir(folder: Path, period: Period, country: Country, chance: random.Random) -> None:
     """Change a register delivery by hand: more joined numbers, moves, deaths, removals and returns than real months have.
 
-    People of the first month are stated again; rows the generator damaged stay as they are.
+    People of the first month are stated again; rows the generator damaged stay as they are, byte by byte (hence latin-1).
     """
     manifest = json.loads((folder / "manifest.json").read_bytes())
     names = [file["name"] for file in manifest["files"]]
     text = "".join(
         part if number == 0 else part.split("\n", 1)[1]
-        for number, part in enumerate(gzip.decompress((folder / name).read_bytes()).decode() for name in names)
+        for number, part in enumerate(gzip.decompress((folder / name).read_bytes()).decode("latin-1") for name in names)
     )
     header, *lines = text.removesuffix("\n").split("\n")
     columns = header.split(",")
@@ -408,7 +408,7 @@ def _stir(folder: Path, period: Period, country: Country, chance: random.Random)
             extra.append(",".join(row[name] for name in columns))
     for name in names:
         (folder / name).unlink()
-    packed = gzip.compress("\n".join([header, *lines, *extra, ""]).encode(), 1, mtime=0)
+    packed = gzip.compress("\n".join([header, *lines, *extra, ""]).encode("latin-1"), 1, mtime=0)
     (folder / "part-0001.csv.gz").write_bytes(packed)
     manifest["files"] = [
         {
@@ -426,7 +426,7 @@ def _people(folder: Path) -> list[dict[str, str]]:
     manifest = json.loads((folder / "manifest.json").read_bytes())
     found: dict[str, dict[str, str]] = {}
     for file in manifest["files"]:
-        header, *lines = gzip.decompress((folder / file["name"]).read_bytes()).decode().split("\n")
+        header, *lines = gzip.decompress((folder / file["name"]).read_bytes()).decode("latin-1").split("\n")
         columns = header.split(",")
         for line in lines:
             row = dict(zip(columns, line.split(","), strict=False))
