@@ -16,7 +16,10 @@ from tests.sender import Sender, superuser, wipe
 pytest_plugins = ["tests.resume"]
 
 
-_SLOW = ("test_end_to_end.py", "test_gate.py", "test_register_history.py", "test_stack.py", "test_any_order.py")
+_SLOW = (
+    "test_end_to_end.py", "test_gate.py", "test_register_history.py", "test_stack.py", "test_any_order.py",
+    "test_any_sequence.py",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

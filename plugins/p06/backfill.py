@@ -6,15 +6,17 @@ watch closes it.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from p06 import airflow_api, contract, database
 from p06.errors import P06Error
+from p06.landing import Delivery
 from p06.period import Period
 
 Report = Callable[[str], None]
@@ -35,6 +37,11 @@ class Backfill:
     marts: list[str] = field(default_factory=list)
     releases: dict[str, str] = field(default_factory=dict)
     exit_code: int = 0
+    # of a dry run alone
+    extracts: list[dict[str, Any]] = field(default_factory=list)  # what is pending, as its manifests state it
+    rows: dict[str, int] = field(default_factory=dict)  # pending, and of the accepted extracts of these months
+    expected_minutes: float | None = None
+    based_on: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -44,11 +51,18 @@ class Backfill:
         """For people."""
         span = self.periods[0] if len(self.periods) == 1 else f"{self.periods[0]}..{self.periods[-1]}"
         told = [f"periods   {span}", f"sources   {' '.join(self.sources)}"]
-        told += [f"pending   {item}" for item in self.pending]
         if self.dry_run:
+            told += [
+                f"pending   {one['source']} {one['period']}  revision {one['revision']}, {one['rows']} rows"
+                for one in self.extracts
+            ]
             told += [f"accepted  {source}: {count} extracts in these months" for source, count in self.accepted.items()]
+            told += [f"rows      {self.rows['pending']} pending, {self.rows['accepted']} accepted"]
             told += [f"release   {period}  {state}" for period, state in self.releases.items()]
-            return [*told, f"marts     {' '.join(self.marts)}", "nothing was changed"]
+            told += [f"marts     {' '.join(self.marts)}"]
+            told += [f"minutes   {self.expected_minutes:.1f}, one after another: {self.based_on}"]
+            return [*told, "nothing was changed"]
+        told += [f"pending   {item}" for item in self.pending]
         told.append(f"through   {self.through}")
         return told + [f"release   {period}  {state}" for period, state in self.releases.items()]
 
@@ -68,7 +82,7 @@ def backfill(
 
     sources = [contract.load(source).source] if source else list(contract.load_all())
     pending = [
-        (delivery.source, period)
+        (delivery, period)
         for period in periods
         for delivery in load.pending(source, period)
         if delivery.source in sources
@@ -77,10 +91,12 @@ def backfill(
         [str(period) for period in periods],
         sources,
         dry_run,
-        pending=[f"{name} {period}" for name, period in sorted(pending)],
+        pending=[
+            f"{one.source} {period}" for one, period in sorted(pending, key=lambda item: (item[0].source, item[1]))
+        ],
     )
     if dry_run:
-        _foretell(done, periods, [period for _, period in pending])
+        _foretell(done, periods, pending)
         return done
     airflow = _airflow()
     done.through = "Airflow" if airflow else "this process"
@@ -94,24 +110,32 @@ def backfill(
     return done
 
 
-def _foretell(done: Backfill, periods: Sequence[Period], pending: Sequence[Period]) -> None:
-    """What the ledger holds of these months, and which releases and marts would follow."""
-    from p06 import plan
+def _foretell(done: Backfill, periods: Sequence[Period], pending: Sequence[tuple[Delivery, Period]]) -> None:
+    """What the ledger holds of these months, which releases and marts would follow, and how long that takes."""
+    from p06 import estimate, plan
 
     contracts = contract.load_all()
+    done.extracts = [_stated(delivery, period) for delivery, period in pending]
     with database.connect("publisher", autocommit=True) as connection:
         rows = connection.execute(
-            "select source, count(*) from control.accepted where source = any(%s) and period between %s and %s"
-            " group by source order by source",
+            "select a.source, count(*), sum(e.received)::bigint from control.accepted a inner join control.extract e"
+            " using (extract_id) where a.source = any(%s) and a.period between %s and %s group by 1 order by 1",
             (done.sources, periods[0].first_day, periods[-1].first_day),
         ).fetchall()
         states = {entry.period: entry.state for entry in plan.plan(connection)}
-    done.accepted = dict(rows)
-    touched = {*pending, *(period for period in states if period in set(periods))}
-    done.releases = {
-        str(period): "would be released if what is pending is accepted" if period in pending else states[period]
-        for period in sorted(touched)
+        ledger = plan.Ledger(connection)
+        loads, builds = estimate.of_loads(connection), estimate.of_builds(connection)
+    done.accepted = {source: count for source, count, _ in rows}
+    done.rows = {
+        "pending": sum(one["rows"] for one in done.extracts),
+        "accepted": sum(received for _, _, received in rows),
     }
+    coming = {(delivery.source, period) for delivery, period in pending}
+    built = _foretell_releases(done, periods, coming, states, ledger)
+    sizes = [_rows_read(period, done.extracts, ledger) for period in built]
+    seconds = loads.seconds([one["rows"] for one in done.extracts]) + builds.seconds(sizes)
+    done.expected_minutes = round(seconds / 60, 2)
+    done.based_on = estimate.based_on(loads, builds)
     facts = sorted({str(contracts[source].mart) for source in done.sources if contracts[source].mart})
     register = any(contracts[source].kind == "register" for source in done.sources)
     if register:
@@ -124,6 +148,68 @@ def _foretell(done: Backfill, periods: Sequence[Period], pending: Sequence[Perio
         "match_summary",
         "reconciliation",
     ]
+
+
+def _foretell_releases(
+    done: Backfill,
+    periods: Sequence[Period],
+    coming: set[tuple[str, Period]],
+    states: Mapping[Period, str],
+    ledger: Any,
+) -> list[Period]:
+    """Say what becomes of each month; returns those that would be built."""
+    named = {period for _, period in coming}
+    changed = min((period for source, period in coming if contract.load(source).kind == "register"), default=None)
+    later = {period for period in ledger.periods if changed is not None and period > changed}
+    built = []
+    for period in sorted({*named, *later, *(set(states) & set(periods))}):
+        if period not in named and period not in later:
+            done.releases[str(period)] = states[period]
+            built += [period] if states[period] == "stale" else []
+            continue
+        lacking = [
+            name
+            for name in ledger.missing(period)
+            if (name.partition(" ")[0], Period.parse(name.partition(" ")[2] or str(period))) not in coming
+        ]
+        if lacking:
+            done.releases[str(period)] = f"would wait, not received: {', '.join(lacking)}"
+            continue
+        built.append(period)
+        done.releases[str(period)] = (
+            "would be released if what is pending is accepted"
+            if period in named
+            else f"would be released again if the register of {changed} is accepted"
+        )
+    return built
+
+
+def _stated(delivery: Delivery, period: Period) -> dict[str, Any]:
+    """What a pending delivery's manifest says; 0 rows when it cannot be read, which the load will refuse."""
+    revision, rows = 0, 0
+    try:
+        manifest = json.loads(delivery.manifest or b"")
+        revision, rows = int(manifest["revision"]), sum(int(file["rows"]) for file in manifest["files"])
+    except (ValueError, KeyError, TypeError, RecursionError, OSError):
+        pass
+    return {
+        "source": delivery.source,
+        "period": str(period),
+        "delivery": delivery.name,
+        "revision": revision,
+        "rows": rows,
+    }
+
+
+def _rows_read(period: Period, extracts: Sequence[dict[str, Any]], ledger: Any) -> int:
+    """The rows a build of the month would read: its own and the register's up to it, what is pending in the place of
+    what is accepted."""
+    sizes = {(source, month): ref.staged for month, refs in ledger.accepted.items() for source, ref in refs.items()}
+    sizes |= {(one["source"], Period.parse(one["period"])): one["rows"] for one in extracts}
+    registers = {source for source, known in ledger.contracts.items() if known.kind == "register"}
+    return sum(
+        rows for (source, month), rows in sizes.items() if month == period or (source in registers and month < period)
+    )
 
 
 def _airflow() -> airflow_api.Client | None:

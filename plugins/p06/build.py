@@ -132,6 +132,8 @@ def run_models(spec: BuildSpec, report: Report = lambda text: None) -> None:
     moves = spec.state_after != spec.state_before
     with database.connect("builder") as connection:
         variables = _variables(spec, connection, moves)
+        if moves:  # their rows go while the models run
+            _forget_undone_states(spec, connection)
     untouched = [] if moves else ["tag:register"]
     if spec.model is None and not spec.decisions:
         _invoke("run", variables, report, ["--exclude", *untouched] if untouched else [])
@@ -360,9 +362,8 @@ def _last_month(state: set[tuple[str, int]], periods: dict[int, date]) -> date |
 
 
 def _record_state(spec: BuildSpec, connection: psycopg.Connection[Any]) -> None:
-    """Say what the state just written was made from; rows of states above the visible one are of undone builds."""
-    connection.execute("delete from vault.register_state_extract where state > %s", (spec.state_before,))
-    connection.execute("delete from vault.register_state_code where state > %s", (spec.state_before,))
+    """Say what the state just written was made from."""
+    _forget_undone_states(spec, connection)
     with connection.cursor() as cursor:
         cursor.executemany(
             "insert into vault.register_state_extract (state, part, extract_key) values (%s, %s, %s)",
@@ -371,6 +372,12 @@ def _record_state(spec: BuildSpec, connection: psycopg.Connection[Any]) -> None:
     connection.execute(
         "insert into vault.register_state_code (state, code_hash) values (%s, %s)", (spec.state_after, _register_code())
     )
+
+
+def _forget_undone_states(spec: BuildSpec, connection: psycopg.Connection[Any]) -> None:
+    """Rows of states above the visible one are of undone builds; nobody may read them as published any more."""
+    connection.execute("delete from vault.register_state_extract where state > %s", (spec.state_before,))
+    connection.execute("delete from vault.register_state_code where state > %s", (spec.state_before,))
 
 
 def _register_code() -> str:

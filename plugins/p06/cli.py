@@ -464,14 +464,14 @@ def plan(as_json: Json = False) -> None:
     with database.connect("publisher", autocommit=True) as connection:
         entries = planning.plan(connection)
     if as_json:
-        _print_json(
-            [{"period": str(e.period), "state": e.state, "reasons": e.reasons, "missing": e.missing} for e in entries]
-        )
+        _print_json([entry.as_dict() for entry in entries])
         return
     for entry in entries:
         print(f"{entry.period}  {entry.state}  {'; '.join(entry.reasons)}")
         for name in entry.missing:
             print(f"         not received: {name}")
+    for line in planning.would_build(entries):
+        print(line)
 
 
 @app.command(epilog="Example: p06 release 2024-02")
@@ -580,18 +580,25 @@ def backfill(
     _exit(done.exit_code)
 
 
-@app.command(epilog="Example: p06 digest 2024-02")
+@app.command(epilog="Example: p06 digest 2024-02 --release 2024-02.1")
 def digest(
     period: Annotated[str | None, typer.Argument(metavar="[PERIOD]", help="A month; all by default.")] = None,
+    release: Annotated[
+        str | None, typer.Option(help="A kept release of the month; what readers see by default.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """An order-free checksum and the row count of each mart."""
     from p06 import database
     from p06.digest import digest as compute
+    from p06.digest import digest_of_release
     from p06.period import Period
 
+    month = Period.parse(period) if period else None
+    if release is not None and month is None:
+        raise UsageError("P06-RELEASE-005", release=release)
     with database.connect("admin", autocommit=True) as connection:
-        found = compute(connection, Period.parse(period) if period else None)
+        found = digest_of_release(connection, month, release) if month and release else compute(connection, month)
     if as_json:
         _print_json({d.mart: {"rows": d.rows, "checksum": d.checksum} for d in found})
     else:

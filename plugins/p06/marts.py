@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from p06 import codelist, database, project
+from p06 import as_published, codelist, database, project
 from p06.codelist import CodeListError
 from p06.errors import P06Error
 from p06.project import MartColumn, Model
@@ -138,10 +138,16 @@ def sync() -> bool:
         connection.execute(sql.SQL("set local lock_timeout = {}").format(_PATIENCE))
         _edition_table(connection)
         made = {f"view {view[0]}.{view[1]}": _extend_view(connection, *view, known) for view in _views(models)}
+        as_published.define(connection, of_a_month())
     with database.connect("builder") as connection:
         for name, sha256 in {**made, "marts": stamp}.items():
             _remember(connection, name, sha256)
     return True
+
+
+def of_a_month() -> tuple[str, ...]:
+    """The marts every build makes, by name."""
+    return tuple(sorted(name for name in project.models() if _is_month(name)))
 
 
 def drop_builds(connection: psycopg.Connection[Any], builds: Sequence[int]) -> list[str]:
@@ -198,6 +204,7 @@ def _stamp() -> str:
         _WHO, _EDITION, _FOUND, _OF_EXTRACT, _RELEASE, _AREA, _AREA_CHANGE, _AREA_TODAY, _RESTATED, _RESTATE_AREAS,
     ):  # fmt: skip
         digest.update(repr(part).encode())
+    digest.update(as_published.text().encode())
     digest.update(_both_lists().encode())
     return digest.hexdigest()
 

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import psycopg
 from psycopg import sql
 
-from p06 import codelist, contract, steward, token
+from p06 import codelist, contract, reason, steward, token
 from p06.build import ExtractRef
 from p06.period import Period, months
+from p06.reason import REGISTER, Delivered, Reason
 from p06.settings import settings
 
 if TYPE_CHECKING:
     from p06.linkage import Model
 
 State = Literal["stale", "outdated", "held", "not ready", "in backfill"]
-REGISTER = "population_register"
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,29 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Entry:
-    """One period that is not simply up to date."""
+    """One period that is not simply up to date; ``rebuilds`` names the marts a release of it would build."""
 
     period: Period
     state: State
-    reasons: tuple[str, ...]
+    causes: tuple[Reason, ...]
     missing: tuple[str, ...] = ()
+    rebuilds: tuple[str, ...] = ()
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The causes as sentences; what is missing is told by ``missing``."""
+        return tuple(cause.sentence for cause in self.causes if cause.kind != "not_received")
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "period": str(self.period),
+            "state": self.state,
+            "reasons": self.reasons,
+            "missing": self.missing,
+            "causes": [cause.as_dict() for cause in self.causes],
+            "rebuilds": self.rebuilds,
+        }
 
     @property
     def releasable(self) -> bool:
@@ -157,6 +174,25 @@ class Ledger:
             for source, ref in sorted(extracts.items())
         }
         return {source: marks for source, marks in found.items() if marks}
+
+    def delivered(self, extract_ids: Iterable[str]) -> dict[str, Delivered]:
+        """What the ledger says of these extracts, accepted now or once."""
+        floors = {ref.extract_id: ref.revision for refs in self.accepted.values() for ref in refs.values()}
+        rows = self.connection.execute(
+            "select extract_id, source, to_char(period, 'YYYY-MM'), revision, accepted_at at time zone 'UTC',"
+            " staged_at at time zone 'UTC', contract_version from control.extract where extract_id = any(%s)",
+            (sorted(set(extract_ids)),),
+        ).fetchall()
+        return {
+            name: Delivered(name, source, month, floors.get(name, revision), accepted, staged, version)
+            for name, source, month, revision, accepted, staged, version in rows
+        }
+
+    def joining(self, period: Period) -> tuple[str, ...]:
+        """The register months after the period that join numbers known up to it."""
+        later = [(month, {number, previous}) for month, number, previous in self._all_links() if month > period]
+        known = self._known(sorted({number for _, pair in later for number in pair}), period)
+        return tuple(str(month) for month in sorted({month for month, pair in later if pair & known}))
 
     def _joined_later(self, period: Period) -> str:
         """A keyed hash of the numbers known up to the period whose person changes through later links."""
@@ -274,23 +310,48 @@ def _plan(connection: psycopg.Connection[Any], ledger: Ledger) -> list[Entry]:
         held = hold is not None and hold[1] == inputs.fingerprint and _still(hold, gate_key, model_hash)
         if not held and released is not None and released[0] == inputs.fingerprint:
             if released[1] != model_hash:
-                reason = (
-                    f"the models changed since release {released[3]}; `p06 release {period} --rebuild` builds it again"
-                )
-                entries.append(Entry(period, "outdated", (reason,)))
+                rebuilds = _rebuilds(connection, ledger, period)
+                entries.append(Entry(period, "outdated", (reason.models(str(period), released[3]),), rebuilds=rebuilds))
             continue
-        reasons = ("never released",) if released is None else tuple(_differences(released[2], inputs.content))
-        missing = ledger.missing(period)
+        causes = (
+            (reason.first(str(period)),)
+            if released is None
+            else tuple(_differences(period, released[2], inputs.content, ledger))
+        )
+        missing, rebuilds = ledger.missing(period), _rebuilds(connection, ledger, period)
         if held and hold is not None:
-            failure = (str(hold[4]),) if hold[0] == "failed" and hold[4] else ()
-            entries.append(Entry(period, "held", (_HELD[hold[0]], *failure, *reasons)))
+            causes = (reason.held(str(period), hold[0], hold[4]), *causes)
+            entries.append(Entry(period, "held", causes, rebuilds=rebuilds))
         elif missing:
-            entries.append(Entry(period, "not ready", reasons, missing))
+            causes = (*causes, *(reason.not_received(str(period), name) for name in missing))
+            entries.append(Entry(period, "not ready", causes, missing))
         elif _in_backfill(connection, period):
-            entries.append(Entry(period, "in backfill", reasons))
+            entries.append(Entry(period, "in backfill", (*causes, reason.in_backfill(str(period))), rebuilds=rebuilds))
         else:
-            entries.append(Entry(period, "stale", reasons))
+            entries.append(Entry(period, "stale", causes, rebuilds=rebuilds))
     return entries
+
+
+def _rebuilds(connection: psycopg.Connection[Any], ledger: Ledger, period: Period) -> tuple[str, ...]:
+    """The marts a release of the period would build: all of the month, and the citizens' history when it moves."""
+    from p06 import marts
+
+    return (*(("dim_citizen",) if _moves_history(connection, ledger, period) else ()), *marts.of_a_month())
+
+
+def _moves_history(connection: psycopg.Connection[Any], ledger: Ledger, period: Period) -> bool:
+    """Whether the register readers see was written from other extracts, or does not reach the period."""
+    row = connection.execute(
+        "select b.build_id, (select max(period) from control.published) from control.register_state s"
+        " inner join control.release r on r.register_state_after = s.state"
+        " inner join control.build b on b.build_id = r.build_id order by b.build_id desc limit 1"
+    ).fetchone()
+    if row is None or row[1] is None or row[1] < period.first_day:
+        return True
+    pinned = connection.execute(
+        "select extract_id from control.build_extract where build_id = %s and source = %s", (row[0], REGISTER)
+    ).fetchall()
+    return {extract_id for (extract_id,) in pinned} != {ref.extract_id for ref in ledger.register}
 
 
 def _still(hold: tuple[Any, ...], gate_key: str, model_hash: str) -> bool:
@@ -298,6 +359,19 @@ def _still(hold: tuple[Any, ...], gate_key: str, model_hash: str) -> bool:
     if hold[0] == "failed":
         return bool(hold[3] == model_hash)
     return bool(hold[0] == "rollback" or hold[2] == gate_key)
+
+
+def would_build(entries: Sequence[Entry]) -> list[str]:
+    """What a bare release would do, in lines; empty when it would build nothing."""
+    periods = [entry for entry in entries if entry.releasable]
+    if not periods:
+        return []
+    built = sorted({name for entry in periods for name in entry.rebuilds})
+    named = " ".join(str(entry.period) for entry in periods)
+    return [
+        f"a release would build {len(periods)} month{'s' * (len(periods) > 1)}: {named}",
+        f"         marts: {' '.join(built)}",
+    ]
 
 
 def wake(period: Period) -> bool:
@@ -321,56 +395,48 @@ def _in_backfill(connection: psycopg.Connection[Any], period: Period) -> bool:
     )
 
 
-def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """Sentences that tell two contents apart."""
-    told = []
-    for source in sorted({*before["extracts"], *after["extracts"]}):
-        old, new = before["extracts"].get(source), after["extracts"].get(source)
-        if old == new:
-            continue
-        if old is None:
-            told.append(f"{source} arrived: {new[0]}")
-        elif new is None:
-            told.append(f"{source} is no longer accepted")
-        elif old[0] != new[0]:
-            told.append(f"{source} was corrected: {new[0]} replaces {old[0]}")
-        else:
-            told.append(f"{source} was replayed")
-    old_register = {entry[0]: entry[1:] for entry in before["register"]}
-    for month, *mark in after["register"]:
-        if old_register.pop(month, None) != mark:
-            told.append(f"the register month {month} changed: {mark[0]}")
-    told += [f"the register month {month} is no longer accepted" for month in old_register]
+def _differences(period: Period, before: dict[str, Any], after: dict[str, Any], ledger: Ledger) -> list[Reason]:
+    """What tells two contents apart, one function for each part of them."""
+    month = str(period)
+    told: list[Reason] = []
+    told += _moved_extracts(month, before, after, ledger)
     if before["joined_later"] != after["joined_later"]:
-        told.append("a later register month joined numbers of one person")
-    if before["reference"] != after["reference"]:
-        told.append("the list of areas changed")
-    told += _linkage_differences(before, after)
-    return told
+        told.append(reason.joined(month, ledger.joining(period)))
+    lists = [name for name in after["reference"] if before["reference"].get(name) != after["reference"][name]]
+    if lists:
+        told.append(reason.areas(month, lists))
+    return told + _linkage_differences(month, before, after)
 
 
-def _linkage_differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+def _linkage_differences(month: str, before: dict[str, Any], after: dict[str, Any]) -> list[Reason]:
     """The same for linkage and stewards' decisions; those about a source's new rows came with the rows."""
     told = []
     if before.get("linkage") != after.get("linkage"):
-        verb = "changed" if before.get("linkage") and after.get("linkage") else "was switched"
-        switched = "" if verb == "changed" else " on" if after.get("linkage") else " off"
-        told.append(f"the linkage model {verb}{switched}")
+        told.append(reason.linkage(month, bool(before.get("linkage")), bool(after.get("linkage"))))
     earlier, later = before.get("decisions", {}), after.get("decisions", {})
     same = {source for source in {*earlier, *later} if before["extracts"].get(source) == after["extracts"].get(source)}
-    told += steward.told(
-        {pair: mark for source in same for pair, mark in earlier.get(source, {}).items()},
-        {pair: mark for source in same for pair, mark in later.get(source, {}).items()},
-    )
+    told += [
+        reason.decided(month, sentence)
+        for sentence in steward.told(
+            {pair: mark for source in same for pair, mark in earlier.get(source, {}).items()},
+            {pair: mark for source in same for pair, mark in later.get(source, {}).items()},
+        )
+    ]
     return told
 
 
-_HELD = {
-    "rollback": "rolled back; it stays so until its inputs change or the period is named",
-    "blocked": "a gate blocked it; it stays so until its inputs, suites or waivers change or the period is named",
-    "failed": "its build failed and would fail again; it stays so until its inputs or models change or the period is named",
-    "rejected": "it was rejected; it stays so until its inputs, suites or waivers change or the period is named",
-}
+def _moved_extracts(month: str, before: dict[str, Any], after: dict[str, Any], ledger: Ledger) -> list[Reason]:
+    """The month's own extracts, then the register months up to it."""
+
+    def marks(content: dict[str, Any]) -> dict[tuple[int, str], Sequence[Any]]:
+        own = {(0, source): mark for source, mark in content["extracts"].items()}
+        return own | {(1, at): mark for at, *mark in content["register"]}
+
+    old, new = marks(before), marks(after)
+    apart = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+    known = ledger.delivered(mark[0] for key in apart for mark in (old.get(key), new.get(key)) if mark)
+    return [told for key in apart for told in reason.moved(month, old.get(key), new.get(key), known)]
+
 
 # The revision is the highest under which the content was stated, so that it does not depend on which came first.
 _ACCEPTED = """

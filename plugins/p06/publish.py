@@ -241,7 +241,8 @@ def _event(
     why: str | None,
 ) -> None:
     connection.execute(
-        "insert into control.pointer_event (period, kind, from_release, to_release, who, why) values (%s, %s, %s, %s, %s, %s)",
+        "insert into control.pointer_event (period, kind, from_release, to_release, who, why, register_state)"
+        " select %s, %s, %s, %s, %s, %s, s.state from control.register_state as s",
         (period.first_day, kind, from_release, to_release, who, why),
     )
 

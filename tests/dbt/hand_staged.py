@@ -184,6 +184,11 @@ class Warehouse:
                 (spec.period.first_day, spec.build_id, release_id),
             )
             connection.execute("update control.register_state set state = %s", (spec.state_after,))
+            connection.execute(
+                "insert into control.pointer_event (period, kind, to_release, who, register_state)"
+                " values (%s, 'publish', %s, 'test', %s)",
+                (spec.period.first_day, release_id, spec.state_after),
+            )
 
 
 def fresh() -> Warehouse:

@@ -284,6 +284,8 @@ def test_a_new_column_is_added_at_the_end_and_old_builds_stay_readable(warehouse
     ]
     assert columns == ["period", "source", "province_code", "match_method", "records", "share"]
     assert warehouse.rows("select share, records from marts.match_summary") == [(7, 1)]
+    then = "select share, records from marts.match_summary_as_published(clock_timestamp())"
+    assert warehouse.rows(then) == [(7, 1)]
 
 
 def test_a_required_column_is_demanded_of_the_mart_only_while_it_is_in_force(
