@@ -146,8 +146,8 @@ def sync() -> bool:
 
 
 def of_a_month() -> tuple[str, ...]:
-    """The marts every build makes, by name."""
-    return tuple(sorted(name for name in project.models() if _is_month(name)))
+    """The marts every build makes for the readers of schema marts, by name."""
+    return tuple(sorted(name for name in project.models() if _is_month(name) and name not in OF_QUALITY))
 
 
 def drop_builds(connection: psycopg.Connection[Any], builds: Sequence[int]) -> list[str]:
