@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Any
 
@@ -11,19 +12,26 @@ from p06.limits import limits
 from p06.masking import mask
 
 _SHOWN = 64  # characters of a name's shape
+_NAMED = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
 def compare(contract: Contract, names: list[str], file: int) -> list[P06Error]:
     """Name every missing, added, renamed and duplicated column.
 
-    Of a name the contract does not know its shape and its position are told; see ``shown_name``.
+    A name the contract does not know is told with its position. In a header that bears most of the contract's names it
+    stands as it is when it is written like a column's; else its shape does, see ``shown_name``.
     """
     if len(names) > limits().columns:
         return [_error(file, "P06-LOAD-049", columns=len(names), limit=limits().columns)]
     expected = [column.physical_name for column in contract.columns]
     report = partial(_error, file)
+    is_header = 2 * len(set(expected).intersection(names)) > len(expected)
+
+    def told(name: str) -> str | None:
+        return name if is_header and _NAMED.fullmatch(name) else shown_name(contract, name)
+
     found = [
-        report("P06-LOAD-028", column=shown_name(contract, name), position=names.index(name, names.index(name) + 1) + 1)
+        report("P06-LOAD-028", column=told(name), position=names.index(name, names.index(name) + 1) + 1)
         for name in dict.fromkeys(names)
         if names.count(name) > 1
     ]
@@ -39,13 +47,9 @@ def compare(contract: Contract, names: list[str], file: int) -> list[P06Error]:
     allowed_missing = {column.physical_name for column in contract.columns if not column.required}
     for position, name in added:
         if position in renamed:
-            found.append(
-                report(
-                    "P06-LOAD-027", column=renamed[position], found=shown_name(contract, name), position=position + 1
-                )
-            )
+            found.append(report("P06-LOAD-027", column=renamed[position], found=told(name), position=position + 1))
         elif not contract.allow_added:
-            found.append(report("P06-LOAD-026", column=shown_name(contract, name), position=position + 1))
+            found.append(report("P06-LOAD-026", column=told(name), position=position + 1))
     for name in missing:
         if name not in renamed.values() and not (contract.allow_missing and name in allowed_missing):
             found.append(report("P06-LOAD-025", column=name))

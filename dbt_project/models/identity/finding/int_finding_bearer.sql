@@ -67,6 +67,7 @@ led as (
     where s.led_by = 'old_id'
 )
 
+-- may_be_twin stands here because the planner knows how often a column is true, and not how often such a condition holds
 select
     source,
     file_no,
@@ -81,6 +82,10 @@ select
     bearer_name_norm,
     bearer_birth_date,
     bearer_sex,
-    bearer_commune_code
+    bearer_commune_code,
+    led_by = 'citizen_id'
+    and birth_date = bearer_birth_date
+    and name_norm <> bearer_name_norm
+    and split_part(name_norm, ' ', 1) = split_part(bearer_name_norm, ' ', 1) as may_be_twin
 from led
 where is_conflict or name_norm is distinct from bearer_name_norm

@@ -7,9 +7,8 @@ gone as (
         c.citizen_token,
         c.status,
         c.death_date,
-        l.root_id is not null as is_late
+        c.root_id in (select root_id from {{ ref('int_late_death') }}) as is_late
     from {{ ref('int_register_number') }} as c
-    left join {{ ref('int_late_death') }} as l on l.root_id = c.root_id
     where c.is_newest and c.status <> 'alive'
 ),
 

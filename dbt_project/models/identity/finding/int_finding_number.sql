@@ -2,10 +2,6 @@
 {{ config(materialized='ephemeral') }}
 
 with
-bearers as (
-    select * from {{ ref('int_finding_bearer') }}
-),
-
 disagreements as (
     select
         source,
@@ -17,7 +13,7 @@ disagreements as (
             when name_norm = bearer_name_norm then 'conflict_birth_sex'
             else 'conflict_all'
         end as kind
-    from bearers
+    from {{ ref('int_finding_bearer') }}
     where is_conflict
 ),
 
@@ -28,7 +24,7 @@ twins as (
         b.file_no,
         b.line,
         'twin_number' as kind
-    from bearers as b
+    from {{ ref('int_finding_bearer') }} as b
     inner join {{ ref('int_register_number') }} as c
         on c.is_newest
         and c.name_norm = b.name_norm
@@ -36,11 +32,7 @@ twins as (
         and c.sex = b.sex
         and c.residence_commune_code = b.bearer_commune_code
         and c.root_id <> b.root_id
-    where
-        b.led_by = 'citizen_id'
-        and b.birth_date = b.bearer_birth_date
-        and b.name_norm <> b.bearer_name_norm
-        and split_part(b.name_norm, ' ', 1) = split_part(b.bearer_name_norm, ' ', 1)
+    where b.may_be_twin
 )
 
 select
