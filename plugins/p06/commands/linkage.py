@@ -57,7 +57,7 @@ def train(
     seed: Seed = 1,
     out: Annotated[Path | None, typer.Option(help="Where to write the model; standard output by default.")] = None,
 ) -> None:
-    """Count a model's weights on a synthetic register and try it on two others; the same arguments, the same file."""
+    """Count a model's weights on a synthetic register and try it on others; the same arguments, the same file."""
     from p06.calibration import train as trained
 
     content = trained(citizens, seed)
