@@ -57,7 +57,7 @@ def train(
     seed: Seed = 1,
     out: Annotated[Path | None, typer.Option(help="Where to write the model; standard output by default.")] = None,
 ) -> None:
-    """Count a model's weights on a synthetic register and try it on two others; the same arguments, the same file."""
+    """Count a model's weights on a synthetic register and try it on others; the same arguments, the same file."""
     from p06.calibration import train as trained
 
     content = trained(citizens, seed)
@@ -95,7 +95,9 @@ def evaluate(
         ],
     )  # fmt: skip
     print(f"asked: {found.asked} records, the right citizen among the candidates of {found.asked_right}")
-    print(f"open after the cascade: {found.open_share:.1%}; {found.seconds_per_million:.0f} s per million records")
+    print(
+        f"open after the cascade: {found.open_share:.1%}; {found.cpu_seconds_per_million:.0f} CPU seconds per million records"
+    )
     print("wrong links by kind: " + (", ".join(f"{kind} {n}" for kind, n in found.wrong_by_kind.items()) or "none"))
     _print_rows(
         ("slip", "open records", "linked rightly", "asked rightly"),
