@@ -158,6 +158,15 @@ def test_a_month_that_is_not_published_and_a_report_of_everything_are_wrong_usag
         assert (done.exception.code, done.exception.exit_code, list(tmp_path.iterdir())) == (code, 2, [])
 
 
+def test_a_month_built_before_there_were_findings_is_not_told_to_be_without(
+    published: Warehouse, tmp_path: Path
+) -> None:
+    with database.connect("builder") as connection:
+        connection.execute("drop table build.identity_finding__202403__1")
+    done = CliRunner().invoke(app, ["conflicts", "health_visit", "2024-03", "--to", str(tmp_path / "report.html")])
+    assert isinstance(done.exception, P06Error) and done.exception.code == "P06-CONFLICT-003"
+
+
 def test_every_kind_has_words_and_a_place_in_the_order() -> None:
     models = (settings().dbt_project / "models" / "identity" / "finding").glob("*.sql")
     literals = {word for path in models for word in re.findall(r"'([a-z_]+)'", path.read_text("utf-8"))}
