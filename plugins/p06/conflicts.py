@@ -56,7 +56,7 @@ def counts(source: str | None = None, period: Period | None = None) -> list[Coun
 def report(contract: Contract, period: Period, most: int = SHOWN) -> Report:
     """All there is to tell about a source and month; of each kind at most ``most`` rows, the first by file and line.
 
-    The rows are masked by the database, and read as a quality officer. Raises UsageError P06-CONFLICT-001.
+    The rows are masked by the database, and read as a quality officer. Raises UsageError P06-CONFLICT-001, 003.
     """
     marts.sync()
     with database.connect("quality") as connection:
@@ -68,6 +68,13 @@ def report(contract: Contract, period: Period, most: int = SHOWN) -> Report:
         ).fetchone()
         if sums is None:
             raise UsageError("P06-CONFLICT-001", source=contract.source, period=period)
+        built = connection.execute(
+            "select exists (select from pg_class where relname = 'identity_finding__' || to_char(period, 'YYYYMM')"
+            " || '__' || build_id) from marts.release where current and period = %s",
+            (period.first_day,),
+        ).fetchone()
+        if built != (True,):
+            raise UsageError("P06-CONFLICT-003", period=period)
         concerned = connection.execute(
             "select count(distinct (file_no, line)) from quality.identity_finding_row where source = %s and period = %s",
             (contract.source, period.first_day),

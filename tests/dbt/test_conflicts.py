@@ -98,20 +98,20 @@ def test_each_question_is_counted_and_told_with_its_rows(published: Warehouse, t
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["html", "xlsx", "csv"])
 def test_nothing_of_a_person_leaves_in_a_report_or_is_said(
-    published: Warehouse, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
+    published: Warehouse, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    path = tmp_path / f"report.{kind}"
-    said = run("health_visit", "2024-03", "--to", str(path)) + run() + run("--json") + caplog.text
-    content = texts(path)
-    for canary in CANARIES:
-        assert canary not in content and canary not in said, canary
-    assert "AAAAAA AAA AAAA AAA" in content and messages()["deceased_served"]["vi"] in content
-    first = path.read_bytes()
-    run("health_visit", "2024-03", "--to", str(path))
-    assert path.read_bytes() == first
+    for kind in ("html", "xlsx", "csv"):
+        path = tmp_path / f"report.{kind}"
+        said = run("health_visit", "2024-03", "--to", str(path)) + run() + run("--json") + caplog.text
+        content = texts(path)
+        for canary in CANARIES:
+            assert canary not in content and canary not in said, (kind, canary)
+        assert "AAAAAA AAA AAAA AAA" in content and messages()["deceased_served"]["vi"] in content
+        first = path.read_bytes()
+        run("health_visit", "2024-03", "--to", str(path))
+        assert path.read_bytes() == first
 
 
 def test_the_page_runs_nothing_and_loads_nothing(published: Warehouse, tmp_path: Path) -> None:
@@ -156,6 +156,15 @@ def test_a_month_that_is_not_published_and_a_report_of_everything_are_wrong_usag
         done = CliRunner().invoke(app, ["conflicts", *arguments, "--to", str(tmp_path / "report.html")])
         assert isinstance(done.exception, P06Error)
         assert (done.exception.code, done.exception.exit_code, list(tmp_path.iterdir())) == (code, 2, [])
+
+
+def test_a_month_built_before_there_were_findings_is_not_told_to_be_without(
+    published: Warehouse, tmp_path: Path
+) -> None:
+    with database.connect("builder") as connection:
+        connection.execute("drop table build.identity_finding__202403__1")
+    done = CliRunner().invoke(app, ["conflicts", "health_visit", "2024-03", "--to", str(tmp_path / "report.html")])
+    assert isinstance(done.exception, P06Error) and done.exception.code == "P06-CONFLICT-003"
 
 
 def test_every_kind_has_words_and_a_place_in_the_order() -> None:
