@@ -193,3 +193,32 @@ def test_a_missing_list_has_its_code(tmp_path: Path) -> None:
     with pytest.raises(CodeListError) as caught:
         codelist.load("colour", tmp_path)
     assert caught.value.code == "P06-CONTRACT-008"
+
+
+def _lists(folder: Path, supplement: str, name: str = "area_2026-04-30.csv") -> Path:
+    for shipped in ("area", "area_change"):
+        (folder / f"{shipped}.csv").write_bytes((FOLDER / f"{shipped}.csv").read_bytes())
+    (folder / name).write_text(supplement, "utf-8")
+    return folder
+
+
+def test_a_supplement_ends_the_row_in_force_and_takes_its_province(tmp_path: Path) -> None:
+    before = codelist.hash("area", FOLDER)
+    folder = _lists(tmp_path, "level,code,valid_from,name\ncommune,00637,2026-04-30,Phường Khác\n")
+    communes = codelist.load("commune", folder)
+    names = [(communes.entry("00637", day) or pytest.fail("gone")).name for day in (date(2026, 4, 29), CITY)]
+    assert names == ["Phường Đại Mỗ", "Phường Khác"]
+    assert communes.codes(CITY) == codelist.load("commune", FOLDER).codes(CITY)
+    assert (communes.entry("00637", CITY) or pytest.fail("gone")).parent == "01"
+    assert codelist.hash("area", folder) != before, "every month is restated by the new list"
+    (folder / "area_2026-04-30.csv").unlink()
+    assert codelist.hash("area", folder) == before
+
+
+def test_an_older_list_is_a_supplement_too(tmp_path: Path) -> None:
+    rows = "".join(f"commune,{code},2024-09-01,2025-03-01,Xã {code},01\n" for code in ("00001", "99998"))
+    folder = _lists(tmp_path, f"level,code,valid_from,valid_to,name,parent_code\n{rows}", "area_2024-09-01.csv")
+    communes = codelist.load("commune", folder)
+    assert communes.first_day == date(2024, 9, 1)
+    assert communes.codes(date(2024, 10, 1)) == {"00001", "99998"}
+    assert communes.codes(date(2025, 3, 1)) == codelist.load("commune", FOLDER).codes(date(2025, 3, 1))
