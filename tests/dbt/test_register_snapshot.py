@@ -196,10 +196,8 @@ def test_the_same_register_sent_as_changes_or_whole_gives_the_same_marts(
         names = ("dim_citizen", "citizen_month", "indicator")
         shown.append([sorted(other.rows(f"select * from marts.{name}"), key=repr) for name in names])
     assert shown[0] == shown[1]
-    assert versions(other, LAN, "residence_commune_code") == [
-        ("2025-06-01", "2025-07-01", "00103"),
-        ("2025-07-01", None, "00103"),
-    ] or versions(other, LAN, "residence_commune_code") == [("2025-06-01", None, "00103")]
+    # the digits are those of another unit from July on; what is published of her stays equal
+    assert versions(other, LAN, "residence_commune_code") == [("2025-06-01", None, "00103")]
 
 
 def test_the_first_snapshot_after_changes_ends_who_is_not_in_it(
@@ -313,7 +311,7 @@ def test_one_pass_over_the_table_and_looks_through_its_index_write_the_same(
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("stated", FORMS)
+@pytest.mark.parametrize("stated", [SNAPSHOT, MIXED])
 def test_snapshots_in_any_order_and_corrected_end_as_computed_independently(
     warehouse: Warehouse, form: Callable[[str], Path], stated: str
 ) -> None:
