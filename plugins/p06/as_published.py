@@ -6,7 +6,8 @@ owner; being stable, they read in the snapshot of the statement that calls them,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -17,13 +18,17 @@ _GONE = "P06-RELEASE-009 the release readers saw then is no longer kept"
 _UNDONE = "P06-RELEASE-010 the register readers saw then is no longer kept"
 
 
-def define(connection: psycopg.Connection[Any], months: Sequence[str]) -> None:
-    """Make or replace the functions of the monthly marts and of ``dim_citizen``; role p06_owner, views present."""
+def define(connection: psycopg.Connection[Any], months: Sequence[str], known: Mapping[str, str]) -> dict[str, str]:
+    """Make or replace the functions of the monthly marts and of ``dim_citizen``; role p06_owner, views present.
+
+    Returns ``function marts.<name>`` -> hash of its definition; those that ``known`` has so already are left alone.
+    """
+    made: dict[str, str] = {}
     for mart in months:
         signature = "(moment timestamptz, month date default null)"
         body = _EDITION if mart == "indicator" else _KEPT
-        _define(connection, mart, signature, "(timestamptz, date)", body)
-    _define(connection, "dim_citizen", "(moment timestamptz)", "(timestamptz)", _STATE)
+        made |= _define(connection, mart, signature, "(timestamptz, date)", body, known)
+    return made | _define(connection, "dim_citizen", "(moment timestamptz)", "(timestamptz)", _STATE, known)
 
 
 def text() -> str:
@@ -31,7 +36,9 @@ def text() -> str:
     return "".join((_FUNCTION, _EDITION, _KEPT, _STATE, _GONE, _UNDONE, *READERS))
 
 
-def _define(connection: psycopg.Connection[Any], mart: str, signature: str, types: str, body: str) -> None:
+def _define(
+    connection: psycopg.Connection[Any], mart: str, signature: str, types: str, body: str, known: Mapping[str, str]
+) -> dict[str, str]:
     columns = [
         name
         for (name,) in connection.execute(
@@ -46,13 +53,21 @@ def _define(connection: psycopg.Connection[Any], mart: str, signature: str, type
         table=sql.Identifier("build", mart).as_string(connection), columns=selected, gone=_GONE, undone=_UNDONE
     )
     view = sql.Identifier("marts", mart).as_string(connection)
-    connection.execute(_FUNCTION.format(name=name, signature=signature, view=view, body=filled).encode())
+    statement = _FUNCTION.format(name=name, signature=signature, view=view, body=filled)
+    made = {f"function marts.{mart}_as_published": hashlib.sha256(statement.encode()).hexdigest()}
+    if made.items() <= known.items():
+        return made
+    connection.execute(statement.encode())
+    alone = "date" in types
     comment = (
-        f"marts.{mart} as readers saw it at a moment; a month as second argument reads that month alone"
-        f" · marts.{mart} như người đọc thấy tại một thời điểm; tham số thứ hai giới hạn một tháng"
+        f"marts.{mart} as readers saw it at a moment"
+        + ("; a month as second argument reads that month alone" if alone else "")
+        + f" · marts.{mart} như người đọc thấy tại một thời điểm"
+        + ("; tham số thứ hai giới hạn một tháng" if alone else "")
     )
     connection.execute(sql.SQL("comment on function {}{} is {}").format(sql.SQL(name), sql.SQL(types), comment))
     connection.execute(f"grant execute on function {name}{types} to {', '.join(READERS)}".encode())
+    return made
 
 
 _FUNCTION = """

@@ -138,7 +138,7 @@ def sync() -> bool:
         connection.execute(sql.SQL("set local lock_timeout = {}").format(_PATIENCE))
         _edition_table(connection)
         made = {f"view {view[0]}.{view[1]}": _extend_view(connection, *view, known) for view in _views(models)}
-        as_published.define(connection, of_a_month())
+        made |= as_published.define(connection, of_a_month(), known)
     with database.connect("builder") as connection:
         for name, sha256 in {**made, "marts": stamp}.items():
             _remember(connection, name, sha256)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from typer.testing import CliRunner
 
 from p06 import database, digest, marts, release
+from p06.cli import app
 from p06.errors import UsageError
 from p06.period import Period
 from tests.integration.sequence import Months, load_ungated
@@ -102,6 +105,8 @@ def test_every_moment_is_read_as_it_was_published(opened: Months) -> None:
     assert _digest(APRIL, "2025-04.1") == first
     assert _digest(APRIL, "2025-04.2") == corrected
     assert first != corrected
+    shown = CliRunner().invoke(app, ["digest", "2025-04", "--release", "2025-04.1", "--json"])
+    assert {mart: (one["rows"], one["checksum"]) for mart, one in json.loads(shown.stdout).items()} == first
 
     _what_is_no_longer_kept(months, history)
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from typer.testing import CliRunner
 
 from p06 import backfill, database, plan, publish
+from p06.cli import app
 from p06.period import Period
 from p06.settings import settings
 from tests.integration.sequence import Months, load_ungated
@@ -146,7 +148,13 @@ def test_corrections_a_backfill_and_a_later_join_are_told_with_what_follows(mont
     assert {"extract", "replaces", "at"} <= set(cause)
     assert "fct_health_visit" in entry.rebuilds
     assert "dim_citizen" not in entry.rebuilds
-    assert json.dumps([one.as_dict() for one in months.entries().values()])
+    shown = CliRunner().invoke(app, ["plan"]).stdout.splitlines()
+    assert shown[0] == f"2025-04  stale  {sentence}"
+    assert shown[1] == "a release would build 1 month: 2025-04"
+    assert "fct_health_visit" in shown[2]
+    told = json.loads(CliRunner().invoke(app, ["plan", "--json"]).stdout)
+    assert [one["causes"][0]["kind"] for one in told] == ["corrected"]
+    assert told[0]["causes"][0]["extract"].startswith("health_visit-202504-r2-")
     with backfill._open_in_ledger([APRIL], ["health_visit"], None):
         assert months.told(APRIL)[:2] == ("in backfill", ["corrected", "in_backfill"])
     assert plan.would_build(list(months.entries().values()))[0] == "a release would build 1 month: 2025-04"
