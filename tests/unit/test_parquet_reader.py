@@ -194,7 +194,10 @@ def test_the_raw_text_of_a_row_keeps_its_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("compression", ["none", "gzip"])
 @pytest.mark.parametrize("codec", ["snappy", "zstd", "none", "gzip", "lz4", "brotli"])
-def test_rows_are_read_again_over_batches_and_row_groups(tmp_path: Path, codec: str, compression: str) -> None:
+def test_rows_are_read_again_over_batches_and_row_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str, compression: str
+) -> None:
+    monkeypatch.setattr("p06.parquet_reader._ROWS", 8_000)
     count = 20_000
     content = table(count, visit_id=pa.array([f"V{number}" for number in range(count)]))
     path = written(tmp_path, content, row_group_size=9_000, compression=codec)
