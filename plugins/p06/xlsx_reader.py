@@ -139,8 +139,8 @@ class XlsxReader:
             title, grid = workbook.look(content, wanted)
         except workbook.TooLarge:
             raise Refused("P06-LOAD-020", file=file) from None
-        except LookupError:
-            raise Refused("P06-LOAD-048", file=file) from None
+        except LookupError:  # with no name asked for, a workbook without a sheet
+            raise Refused("P06-LOAD-048" if wanted else "P06-LOAD-047", file=file) from None
         except workbook.Damaged:
             raise Refused("P06-LOAD-047", file=file) from None
         content.seek(0)
