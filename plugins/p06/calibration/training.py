@@ -34,7 +34,7 @@ LINK_AT, ASK_AT = 0.97, 0.05
 FLOORS = {"family": 0.0005, "middle": 0.002, "given": 0.001}
 """An unknown name counts as frequent as one in two thousand (five hundred, one thousand) people's."""
 _FEWEST_BEARERS = 5  # a name of fewer people could point to one of them
-_PAIRS = 3_000_000
+_PAIRS, _PAIRS_AT_ONCE = 3_000_000, 500_000
 _STATED: dict[str, dict[str, Evidence]] = {
     # u by reckoning. Beyond sex and birth year, which are compared by themselves, a number holds a place (three digits,
     # the same for six in ten of one commune) and six random digits: one of them off 54 in a million, two of them 1215.
@@ -187,33 +187,42 @@ def _count(
     with engine() as connection:
         connection.register("given_citizen", register)
         connection.register("given_record", records.take(pa.array(np.unique(rows))))
-        connection.register("given_pair", pairs)
         feature.prepare(connection, model)
         feature.build(connection, "record", "given_record", "record", model)
         feature.build(connection, "citizen", "given_citizen", "root", model)
-        connection.execute(
-            "create table pair as select distinct 'citizen-__-' || root as join_key_l, "
-            "'record-__-' || record as join_key_r, '0' as match_key from given_pair"
-        )
-        scores = scorer(connection, model.evidence, 0.5, keep=True)("pair")
-        found: dict[str, dict[str, int]] = {}
-        for comparison, levels in LEVELS.items():
-            counted = dict(
-                connection.sql(f"select gamma_{comparison}, count(*) from {scores} group by all").fetchall()
-            )  # Splink numbers the levels from the weakest, 0; nothing stated is -1
-            found[comparison] = {level: counted.get(at, 0) for at, level in enumerate(reversed(levels))}
-        full = len(LEVELS["name"]) - 1
-        for level, condition in _WAYS.items():
-            found[f"written {level}"] = dict(
-                zip(
-                    ("all", "full"),
-                    connection.sql(
-                        f"select count(*), count(*) filter (s.gamma_name = {full}) from {scores} as s "
-                        f"inner join record as r on r.unique_id = s.unique_id_r where {condition}"
-                    ).fetchall()[0],
-                    strict=True,
-                )
+        score = scorer(connection, model.evidence, 0.5, keep=True)
+        total: dict[str, dict[str, int]] = {}
+        for part, first in enumerate(range(0, len(pairs), _PAIRS_AT_ONCE)):
+            connection.register("given_pair", pairs.slice(first, _PAIRS_AT_ONCE))
+            connection.execute(
+                f"create table pair_{part} as select distinct 'citizen-__-' || root as join_key_l, "
+                "'record-__-' || record as join_key_r, '0' as match_key from given_pair"
             )
+            scores = score(f"pair_{part}")
+            for name, counts in _tally(connection, scores).items():
+                so_far = total.setdefault(name, dict.fromkeys(counts, 0))
+                for level, number in counts.items():
+                    so_far[level] += number
+            connection.execute(f"drop table {scores}")
+            connection.execute(f"drop table pair_{part}")
+    return total
+
+
+def _tally(connection: Any, scores: str) -> dict[str, dict[str, int]]:
+    """Comparison -> level -> pairs; and of the records written in one way all, and those that agree fully."""
+    found: dict[str, dict[str, int]] = {}
+    for comparison, levels in LEVELS.items():
+        counted = dict(
+            connection.sql(f"select gamma_{comparison}, count(*) from {scores} group by all").fetchall()
+        )  # Splink numbers the levels from the weakest, 0; nothing stated is -1
+        found[comparison] = {level: counted.get(at, 0) for at, level in enumerate(reversed(levels))}
+    full = len(LEVELS["name"]) - 1
+    for level, condition in _WAYS.items():
+        every, agree = connection.sql(
+            f"select count(*), count(*) filter (s.gamma_name = {full}) from {scores} as s "
+            f"inner join record as r on r.unique_id = s.unique_id_r where {condition}"
+        ).fetchall()[0]
+        found[f"written {level}"] = {"all": every, "full": agree}
     return found
 
 

@@ -7,12 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from p06.errors import P06Error
+
 MEMORY_LIMIT = "2GB"
 
 
 @contextmanager
 def engine(threads: int | None = None) -> Iterator[Any]:
-    """A DuckDB connection that neither spills to disk, nor reads files, nor downloads extensions."""
+    """A DuckDB connection that neither spills to disk, nor reads files, nor downloads extensions.
+
+    Raises P06-LINK-006 when what is done with it does not fit into ``P06_LINKAGE_MEMORY`` (2GB).
+    """
     import duckdb
 
     connection = duckdb.connect(
@@ -33,5 +38,9 @@ def engine(threads: int | None = None) -> Iterator[Any]:
         connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")
         yield connection
+    except Exception as error:
+        if isinstance(error, duckdb.OutOfMemoryException) or isinstance(error.__cause__, duckdb.OutOfMemoryException):
+            raise P06Error("P06-LINK-006") from None  # Splink wraps it in an error of its own
+        raise
     finally:
         connection.close()

@@ -41,13 +41,8 @@ def link(records: pa.Table, citizens: pa.Table, model: Model, threads: int | Non
     records, citizens = _shaped(records, "record"), _shaped(citizens, "root")
     if not len(records) or not len(citizens):
         return RESULT.empty_table()
-    import duckdb
-
-    try:
-        with engine(threads) as connection:
-            found = [_judge(connection, model, chunk) for chunk in _chunks(connection, records, citizens, model)]
-    except duckdb.OutOfMemoryException:
-        raise P06Error("P06-LINK-006") from None
+    with engine(threads) as connection:
+        found = [_judge(connection, model, chunk) for chunk in _chunks(connection, records, citizens, model)]
     if not found:
         return RESULT.empty_table()
     return pa.concat_tables(found).sort_by([("record", "ascending"), ("weight", "descending"), ("root", "ascending")])
