@@ -52,38 +52,44 @@ def verdicts(model: Model, *records: tuple[Any, ...], register: Any = REGISTER) 
     return [(row["record"], row["root"], row["verdict"]) for row in found.to_pylist()]
 
 
-@pytest.mark.parametrize(
-    "slip",
-    [
-        {"name": "bui thi bich lan"},
-        {"name": "buif thij bichs lan"},
-        {"name": "bu2i thi5 bi1ch lan"},
-        {"name": "bùi lan"},
-        {"name": "bùi t. b. lan"},
-        {"name": "lan bùi thị bích"},
-        {"name": "bùi bích lan"},
-        {"birth_date": date(1991, 8, 3)},
-        {"birth_date": date(1991, 3, 9)},
-        {"birth_date": date(1991, 1, 1)},
-        {"sex": "U"},
-        {"sex": "M"},
-        {"commune": "00004", "citizen_id": 79_191_111_223},
-        {"commune": None, "citizen_id": 79_191_112_122},
-        {"commune": None, "name": "bui thi bich lan", "citizen_id": 79_191_111_292},
-        {"name": "bùi thị bích lam", "citizen_id": 79_191_111_221},
-    ],
-    ids=str,
+SLIPS: tuple[dict[str, Any], ...] = (
+    {"name": "bui thi bich lan"},
+    {"name": "buif thij bichs lan"},
+    {"name": "bu2i thi5 bi1ch lan"},
+    {"name": "bùi lan"},
+    {"name": "bùi t. b. lan"},
+    {"name": "lan bùi thị bích"},
+    {"name": "bùi bích lan"},
+    {"birth_date": date(1991, 8, 3)},
+    {"birth_date": date(1991, 3, 9)},
+    {"birth_date": date(1991, 1, 1)},
+    {"sex": "U"},
+    {"sex": "M"},
+    {"commune": "00004", "citizen_id": 79_191_111_223},
+    {"commune": None, "citizen_id": 79_191_112_122},
+    {"commune": None, "name": "bui thi bich lan", "citizen_id": 79_191_111_292},
+    {"name": "bùi thị bích lam", "citizen_id": 79_191_111_221},
 )
-def test_a_slip_is_linked_or_asked_about_and_leads_to_nobody_else(model: Model, slip: dict[str, Any]) -> None:
-    found = verdicts(model, like(LAN, **slip))
-    assert [root for _, root, _ in found] == [2]
 
 
-@pytest.mark.parametrize(
-    "slip", [{"name": "luong khac duc"}, {"citizen_id": 36_071_333_445}, {"old_id": "112233454"}], ids=str
-)
-def test_one_slip_with_everything_else_agreeing_is_linked(model: Model, slip: dict[str, Any]) -> None:
-    assert verdicts(model, like(DUCK, **slip)) == [(0, 3, "link")]
+@pytest.fixture(scope="module")
+def candidates(model: Model) -> dict[int, list[int]]:
+    """Slip -> the citizens a record of Lan with it is linked to or asked about."""
+    found: dict[int, list[int]] = {}
+    for record, root, _ in verdicts(model, *(like(LAN, **slip) for slip in SLIPS)):
+        found.setdefault(record, []).append(root)
+    return found
+
+
+@pytest.mark.parametrize("slip", range(len(SLIPS)), ids=lambda slip: str(SLIPS[slip]))
+def test_a_slip_is_linked_or_asked_about_and_leads_to_nobody_else(candidates: dict[int, list[int]], slip: int) -> None:
+    assert candidates[slip] == [2]
+
+
+def test_one_slip_with_everything_else_agreeing_is_linked(model: Model) -> None:
+    slips = ({"name": "luong khac duc"}, {"citizen_id": 36_071_333_445}, {"old_id": "112233454"})
+    found = verdicts(model, *(like(DUCK, **slip) for slip in slips))
+    assert found == [(0, 3, "link"), (1, 3, "link"), (2, 3, "link")]
 
 
 def test_a_twin_is_not_taken_for_the_other(model: Model) -> None:
@@ -205,7 +211,7 @@ def test_tables_of_another_shape_are_refused_without_a_value(model: Model) -> No
     with pytest.raises(P06Error, match="P06-LINK-004"):
         link(pa.concat_tables([records, records]), citizens, model)
     with pytest.raises(P06Error, match="P06-LINK-003") as refused:
-        link(records.set_column(1, "citizen_id", pa.array(["twelve"])).drop_columns(["name"]), citizens, model)
+        link(records.set_column(5, "citizen_id", pa.array(["twelve"])), citizens, model)
     assert "twelve" not in str(refused.value)
 
 
@@ -243,8 +249,8 @@ def test_memory_that_does_not_suffice_is_an_error_with_a_code(model: Model, monk
 
 
 def test_the_same_seed_trains_the_same_file() -> None:
-    first = train(1500, 3)
-    assert train(1500, 3) == first
+    first = train(1500, 3, tried=False)
+    assert train(1500, 3, tried=False) == first
     stated = orjson.loads(first)
     assert stated["enabled"] is False
     assert stated["names"]["family"]["M"]["nguyễn"] > 0.25

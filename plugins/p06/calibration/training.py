@@ -34,7 +34,7 @@ LINK_AT, ASK_AT = 0.97, 0.05
 FLOORS = {"family": 0.0005, "middle": 0.002, "given": 0.001}
 """An unknown name counts as frequent as one in two thousand (five hundred, one thousand) people's."""
 _FEWEST_BEARERS = 5  # a name of fewer people could point to one of them
-_PAIRS, _PAIRS_AT_ONCE = 3_000_000, 500_000
+_PAIRS, _PAIRS_A_CITIZEN, _PAIRS_AT_ONCE = 3_000_000, 15, 500_000
 _STATED: dict[str, dict[str, Evidence]] = {
     # u by reckoning. Beyond sex and birth year, which are compared by themselves, a number holds a place (three digits,
     # the same for six in ten of one commune) and six random digits: one of them off 54 in a million, two of them 1215.
@@ -54,8 +54,10 @@ _STATED: dict[str, dict[str, Evidence]] = {
 }
 
 
-def train(citizens: int, seed: int) -> bytes:
+def train(citizens: int, seed: int, tried: bool = True) -> bytes:
     """The content of a model file, trained on a synthetic country: the same arguments give the same bytes.
+
+    ``tried`` adds what it finds in countries of another seed, one for each crowding.
 
     Raises UsageError P06-LINK-005 for fewer than a thousand citizens.
     """
@@ -68,10 +70,11 @@ def train(citizens: int, seed: int) -> bytes:
         "trained_by": f"p06 linkage train --citizens {citizens} --seed {seed}",
         "people": len(nation),
         "rows_settled_by_number": sum(method in ("id", "previous_id") for method in settled.method),
-        "pairs_of_strangers": _PAIRS,
+        "pairs_of_strangers": _pairs(register),
     }
     model = read(stated, "")
-    stated["about"]["evaluation"] = [_brief(evaluate(model, citizens, seed + 1, crowd)) for crowd in country.CROWDS]
+    crowds = country.CROWDS if tried else ()
+    stated["about"]["evaluation"] = [_brief(evaluate(model, citizens, seed + 1, crowd)) for crowd in crowds]
     return orjson.dumps(stated, option=orjson.OPT_INDENT_2) + b"\n"
 
 
@@ -165,11 +168,16 @@ def _given_near(given: dict[str, dict[str, float]]) -> float:
     return _round(max(*found, 0.001))
 
 
+def _pairs(register: pa.Table) -> int:
+    """How many pairs of strangers are counted."""
+    return min(_PAIRS, _PAIRS_A_CITIZEN * len(register))
+
+
 def _levels_of_strangers(model: Model, register: pa.Table, seed: int) -> dict[str, dict[str, int]]:
     """Comparison -> level -> pairs of two different citizens drawn at random."""
     draw = generator(seed, "strangers")
     size = len(register)
-    one, other = draw.integers(0, size, _PAIRS), draw.integers(0, size, _PAIRS)
+    one, other = draw.integers(0, size, _pairs(register)), draw.integers(0, size, _pairs(register))
     other = np.where(one == other, (other + 1) % size, other)
     records = register.rename_columns(["record", *register.column_names[1:]])
     return _count(model, register, records, one, register["root"].to_numpy()[other], register["root"].to_numpy()[one])

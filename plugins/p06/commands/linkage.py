@@ -95,7 +95,9 @@ def evaluate(
         ],
     )  # fmt: skip
     print(f"asked: {found.asked} records, the right citizen among the candidates of {found.asked_right}")
-    print(f"open after the cascade: {found.open_share:.1%}; {found.seconds_per_million:.0f} s per million records")
+    print(
+        f"open after the cascade: {found.open_share:.1%}; {found.cpu_seconds_per_million:.0f} CPU seconds per million records"
+    )
     print("wrong links by kind: " + (", ".join(f"{kind} {n}" for kind, n in found.wrong_by_kind.items()) or "none"))
     _print_rows(
         ("slip", "open records", "linked rightly", "asked rightly"),
