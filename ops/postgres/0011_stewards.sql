@@ -107,7 +107,7 @@ grant execute on function vault.normalise_name(text) to p06_publisher;
 grant select on vault.steward_content, vault.steward_in_force to p06_builder, p06_publisher;
 grant update (birth_date) on vault.steward_content to p06_publisher;
 grant select, insert, delete on vault.steward_queue to p06_builder;
-grant select, insert, delete, truncate on vault.int_linked to p06_builder;
+grant select, insert, truncate, maintain on vault.int_linked to p06_builder;
 grant select, insert, update on control.steward_scan, control.steward_touch to p06_publisher;
 grant select, delete on control.steward_scan, control.steward_touch to p06_builder;
 

@@ -240,15 +240,28 @@ def _candidates(connection: Connection, records: pa.Table) -> pa.Table:
         for key in linkage.record_keys(records)["key"].to_pylist():
             stream.write_row((key,))
     connection.execute("analyze asked_key")
-    keys = linkage.citizen_keys_sql(
-        "c.name_norm", "c.birth_date", "c.residence_commune_code", "c.citizen_id", "c.old_id"
-    )
-    # a number may be held by one who is not known by it alone: is_newest is one row per citizen
-    query = (
-        "copy (select c.root_id as root, c.name_norm as name, c.birth_date, c.sex, c.residence_commune_code as commune,"
-        " c.citizen_id, c.old_id, c.residence_province_code from vault.int_register_number as c where c.is_newest and exists ("
-        f" select from unnest({keys}) as k (key) inner join asked_key as a on a.key = k.key)) to stdout (format csv)"
-    )
+    keys = linkage.citizen_keys_sql("b.plain", "b.birth_date", "b.commune", "b.citizen_id", "b.old_id")
+    # keys are joined as a set: looked up one citizen at a time, each would read all keys that are asked for
+    query = f"""
+        copy (
+            with
+            citizens as (
+                select c.root_id as root, c.name_norm as name, c.birth_date, c.sex, c.residence_commune_code as commune,
+                    c.citizen_id, c.old_id, c.residence_province_code as province
+                from vault.int_register_number as c
+                where c.is_newest
+            ),
+
+            keyed as (
+                select b.root, unnest({keys}) as key
+                from (select c.*, {linkage.plain_sql("c.name")} as plain from citizens as c) as b
+            )
+
+            select c.root, c.name, c.birth_date, c.sex, c.commune, c.citizen_id, c.old_id, c.province
+            from citizens as c
+            where c.root in (select k.root from keyed as k where k.key in (select a.key from asked_key as a))
+        ) to stdout (format csv)
+    """
     received = io.BytesIO()
     with connection.cursor() as cursor, cursor.copy(query.encode()) as stream:
         for block in stream:

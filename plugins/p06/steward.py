@@ -383,10 +383,13 @@ def _person() -> str:
 
 
 def marks(decisions: Iterable[Decision], touched: frozenset[str], rejected_too: bool) -> dict[str, str]:
-    """Pair -> mark of the decisions about records an extract holds; rejections count only where linkage is on."""
-    return {
-        one.pair: one.mark for one in decisions if one.record in touched and (one.verdict == "accept" or rejected_too)
-    }
+    """Pair -> mark of the decisions about records an extract holds.
+
+    Rejections count only where linkage is on, and beside an acceptance of the record: both may speak of one person.
+    """
+    held = [one for one in decisions if one.record in touched]
+    accepted = {one.record for one in held if one.verdict == "accept"}
+    return {one.pair: one.mark for one in held if rejected_too or one.record in accepted}
 
 
 def told(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:

@@ -159,7 +159,7 @@ def test_a_record_is_accepted_for_one_citizen_even_when_two_stewards_decide_at_o
 ) -> None:
     people.register("2024-01", {"citizen_id": AN} | AN_IS, {"citizen_id": CHI} | AN_IS)
     people.sector("bank_kyc", "2024-01", kyc(1, AN_IS))  # one of two namesakes born on one day
-    people.build("2024-01", model=model)
+    people.build("2024-01", model=replace(asking(model), ask_at=0.0001))
     pairs = [pair.pair for pair in steward.queue()]
     assert len(pairs) == 2
     for _ in range(5):
