@@ -196,6 +196,9 @@ def measure_order(homes: Homes, options: argparse.Namespace) -> None:
         orders[f"random {seed}"] = random.Random(seed).sample(orders["chronological"], count)
     orders["the earliest last"] = [*orders["chronological"][1:], 1]
     totals = {}
+    deliver(homes.open("order"), 1, 1000)
+    step(homes.turn("order"), 1)  # what is read and imported once
+    homes.close("order")
     for name, order in orders.items():
         warehouse = homes.open("order")
         total = Cost(0.0, 0.0)
