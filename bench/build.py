@@ -105,7 +105,7 @@ def stage(warehouse: Any, source: str, period: str, columns: dict[str, str], row
         connection.execute(f"analyze staging.{leaf}")
     ref = ExtractRef(extract_id, source, month, leaf, 1, OLD_AREAS, count, 0, 0, count)
     warehouse.accepted[source, month] = ref
-    warehouse._enter(ref)
+    warehouse.enter(ref)
 
 
 _PERSON = ("citizen_id", "old_id", "full_name", "birth_date", "sex")

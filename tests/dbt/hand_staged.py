@@ -83,7 +83,7 @@ class Warehouse:
                     list(values.values()),
                 )
         self.accepted[source, month] = ExtractRef(extract_id, source, month, leaf, 1, areas, len(rows), 0, 0, len(rows))
-        self._enter(self.accepted[source, month])
+        self.enter(self.accepted[source, month])
 
     def build(
         self,
@@ -136,7 +136,8 @@ class Warehouse:
         with database.connect(role) as connection:
             return connection.execute(query).fetchall()
 
-    def _enter(self, ref: ExtractRef) -> None:
+    def enter(self, ref: ExtractRef) -> None:
+        """Write the extract into the ledger; again changes nothing."""
         with database.connect("loader") as connection:
             attempt = connection.execute(
                 "insert into control.load_attempt (source, period, delivery) values (%s, %s, 'd') returning attempt_id",

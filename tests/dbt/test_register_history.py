@@ -186,6 +186,8 @@ def assert_as_if_built_at_once(warehouse: Warehouse) -> None:
     with database.connect("loader") as connection, connection.cursor() as cursor:
         cursor.executemany("insert into vault.citizen_token values (%s, %s)", tokens)
     other.accepted = accepted
+    for ref in accepted.values():
+        other.enter(ref)
     other.build(str(last), test=False)
     found = everything(other)
     assert {name: found[name] for name in names} == {name: expected[name] for name in names}
