@@ -87,7 +87,7 @@ def load(warehouse: Warehouse, months: dict[str, list[Row]]) -> None:
 def test_a_row_that_changes_no_published_attribute_makes_no_version(warehouse: Warehouse) -> None:
     load(warehouse, MONTHS)
     for period in MONTHS:
-        warehouse.build(period, test=False)
+        warehouse.state(period)
     assert versions(warehouse, MAI, "eid_level") == [("2024-01-01", None, "0")]
     assert versions(warehouse, LAN, "eid_level") == [("2024-01-01", "2024-02-01", "1"), ("2024-02-01", None, "2")]
 
@@ -114,7 +114,7 @@ def test_another_way_of_writing_a_name_is_no_change_and_no_other_name(warehouse:
 
 def test_identity_is_that_of_the_last_row_inside_the_version(warehouse: Warehouse) -> None:
     load(warehouse, MONTHS)
-    warehouse.build("2024-03", test=False)
+    warehouse.state("2024-03")
     rows = warehouse.rows(
         f"select citizen_id, full_name from identified.dim_citizen where citizen_token = '{token(MAI)}'", "identified"
     )
@@ -154,7 +154,7 @@ def test_a_number_established_anew_is_the_same_person_for_all_periods(warehouse:
 def test_a_change_of_number_alone_makes_neither_a_gap_nor_a_version(warehouse: Warehouse) -> None:
     warehouse.register("2024-01", {"citizen_id": CUC, "full_name": "Lê Thị Cúc"})
     warehouse.register("2024-02", {"citizen_id": DAO, "previous_citizen_id": CUC, "full_name": "Lê Thị Cúc"})
-    warehouse.build("2024-02", test=False)
+    warehouse.state("2024-02")
     assert versions(warehouse, CUC) == [("2024-01-01", None)]
     assert warehouse.rows("select citizen_id from identified.dim_citizen", "identified") == [("001190000005",)]
 
@@ -163,13 +163,13 @@ def test_a_new_number_stated_beyond_the_horizon_ends_nothing_yet(warehouse: Ware
     warehouse.register("2024-01", {"citizen_id": CUC, "full_name": "Lê Thị Cúc"})
     warehouse.register("2024-02", {"citizen_id": DAO, "previous_citizen_id": CUC, "full_name": "Lê Thị Cúc"})
     who = "select citizen_id from identified.dim_citizen"
-    warehouse.build("2024-01", test=False)
+    warehouse.state("2024-01")
     assert versions(warehouse, CUC) == [("2024-01-01", None)]
     with database.connect("builder") as connection:
         held = connection.execute("select citizen_id, valid_from::text, valid_to from vault.citizen_history").fetchall()
     assert held == [(CUC, "2024-01-01", None)]
     assert warehouse.rows(who, "identified") == [("001190000004",)]
-    warehouse.build("2024-02", test=False)
+    warehouse.state("2024-02")
     assert versions(warehouse, CUC) == [("2024-01-01", None)]
     assert warehouse.rows(who, "identified") == [("001190000005",)]
     assert_as_if_built_at_once(warehouse)
@@ -188,7 +188,7 @@ def assert_as_if_built_at_once(warehouse: Warehouse) -> None:
     other.accepted = accepted
     for ref in accepted.values():
         other.enter(ref)
-    other.build(str(last), test=False)
+    other.state(str(last))
     found = everything(other)
     assert {name: found[name] for name in names} == {name: expected[name] for name in names}
 
@@ -198,7 +198,7 @@ def test_of_several_numbers_held_at_once_the_one_further_along_the_chain_is_the_
     warehouse.register("2024-01", {"citizen_id": MAI}, {"citizen_id": CUC}, {"citizen_id": LAN, "eid_level": "2"})
     warehouse.register("2024-03", {"citizen_id": CUC, "previous_citizen_id": MAI})
     warehouse.register("2024-04", {"citizen_id": LAN, "previous_citizen_id": CUC, "eid_level": "2"})
-    warehouse.build("2024-01", test=False)
+    warehouse.state("2024-01")
     with database.connect("builder") as connection:
         held = connection.execute("select root_id, citizen_id from vault.citizen_history").fetchall()
         depths = connection.execute("select citizen_id, depth from vault.citizen_root order by 1").fetchall()
@@ -215,7 +215,7 @@ def test_in_a_circle_of_numbers_no_one_stands_further_along(warehouse: Warehouse
         {"citizen_id": CUC, "previous_citizen_id": HOA},
         {"citizen_id": DAO, "previous_citizen_id": CUC},
     )
-    warehouse.build("2024-01", test=False)
+    warehouse.state("2024-01")
     with database.connect("builder") as connection:
         depths = connection.execute("select distinct depth from vault.citizen_root").fetchall()
         held = connection.execute("select root_id, citizen_id from vault.citizen_history").fetchall()
@@ -304,7 +304,7 @@ def test_of_a_circle_of_numbers_the_smallest_is_the_root(warehouse: Warehouse) -
         {"citizen_id": CUC, "previous_citizen_id": HOA},
         {"citizen_id": LAN, "previous_citizen_id": DAO},
     )
-    warehouse.build("2024-02", test=False)
+    warehouse.state("2024-02")
     with database.connect("builder") as connection:
         roots = connection.execute("select citizen_id, root_id from vault.citizen_root order by 1").fetchall()
     assert roots == [(LAN, DAO), (HOA, HOA), (CUC, HOA), (DAO, DAO)]
@@ -323,7 +323,7 @@ def test_a_chain_of_a_thousand_numbers_is_one_person(warehouse: Warehouse) -> No
             for index, number in enumerate(numbers)
         ],
     )
-    warehouse.build("2024-01", test=False)
+    warehouse.state("2024-01")
     assert warehouse.rows("select citizen_id from identified.dim_citizen", "identified") == [(f"00{numbers[-1]}",)]
 
 
@@ -422,14 +422,14 @@ def test_the_reform_gives_a_version_to_those_whose_code_changes(warehouse: Wareh
 
 def test_the_reform_takes_effect_in_its_month_though_no_register_came(warehouse: Warehouse) -> None:
     warehouse.register("2025-06", {"citizen_id": MAI, "residence_commune_code": "00001"}, areas=OLD_AREAS)
-    warehouse.build("2025-06", test=False)
-    warehouse.build("2025-07", test=False)
+    warehouse.state("2025-06")
+    warehouse.state("2025-07")
     assert versions(warehouse, MAI, "residence_commune_code") == [
         ("2025-06-01", "2025-07-01", "00001"),
         ("2025-07-01", None, "00097"),
     ]
     states = warehouse.rows("select count(distinct from_state) from build.dim_citizen", "builder")
-    warehouse.build("2025-08", test=False)
+    warehouse.state("2025-08")
     assert warehouse.rows("select count(distinct from_state) from build.dim_citizen", "builder") == states
 
 
@@ -460,9 +460,9 @@ def test_rows_of_register_extracts_that_nothing_reads_leave_the_vault(warehouse:
 def test_a_code_sent_under_the_new_list_is_not_translated(warehouse: Warehouse) -> None:
     # 00103 is a code of both lists, and the old one has become part of another unit than the new one of that code.
     warehouse.register("2025-06", {"citizen_id": MAI, "residence_commune_code": "00103"}, areas=OLD_AREAS)
-    warehouse.build("2025-06", test=False)
+    warehouse.state("2025-06")
     warehouse.register("2025-07", {"citizen_id": LAN, "residence_commune_code": "00103"}, areas=NEW_AREAS)
-    warehouse.build("2025-07", test=False)
+    warehouse.state("2025-07")
     assert versions(warehouse, MAI, "residence_commune_code")[-1] == ("2025-07-01", None, "00611")
     assert versions(warehouse, LAN, "residence_commune_code") == [("2025-07-01", None, "00103")]
 
