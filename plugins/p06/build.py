@@ -239,6 +239,7 @@ def _variables(spec: BuildSpec, connection: psycopg.Connection[Any], moves: bool
         "state_before": spec.state_before,
         "state_after": spec.state_after,
         "area_editions": [day.isoformat() for day in _area_editions()],
+        "area_lists": _area_lists(connection),
         "register_horizon": spec.horizon.first_day.isoformat(),
         "extracts": {
             name: {
@@ -406,6 +407,14 @@ def _content(stamps: tuple[tuple[Path, int, int], ...]) -> str:
 def _area_edition(ref: ExtractRef) -> date:
     """The first day of the area list the extract's codes were sent under."""
     return max((day for day in _area_editions() if day <= ref.admin_code_version), default=EARLIEST_AREAS)
+
+
+def _area_lists(connection: psycopg.Connection[Any]) -> str:
+    """Which area lists the reference tables hold."""
+    row = connection.execute(
+        "select string_agg(sha256, ' ' order by name) from build.reference_list where name in ('area', 'area_change')"
+    ).fetchone()
+    return row[0] if row and row[0] else ""
 
 
 def _area_editions() -> tuple[date, ...]:

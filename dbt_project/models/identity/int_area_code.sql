@@ -1,5 +1,5 @@
 -- one row per level, area list a code may be sent under, code and range of periods: the area the code means then
-{{ config(schema='build') }}
+{{ config(schema='build', materialized='kept_table', kept_while=var('area_lists')) }}
 
 with recursive
 areas as (
