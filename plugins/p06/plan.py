@@ -211,8 +211,9 @@ class Ledger:
         return tuple(str(month) for month in sorted({month for month, pair in later if pair & known}))
 
     def _joined_later(self, period: Period, decided: Set[UUID]) -> str:
-        """A keyed hash of the numbers known up to the period whose person changes through later links.
+        """A keyed hash of the numbers known up to the period whose person, or place in it, changes through later links.
 
+        Of several numbers of one person the one furthest along the chain tells the state, in every month that holds it.
         A number that stewards decided about, by its token, counts beside them: it may be first heard of after the
         period, and lead to somebody known in it through a link that is later still.
         """
@@ -222,13 +223,20 @@ class Ledger:
             return ""  # as when nobody known is among them: the month stays as it is
         earlier = [(number, previous) for month, number, previous in links if month <= period]
         after, before = roots([*earlier, *later]), roots(earlier)
-        moved = sorted(number for number, root in after.items() if before.get(number, number) != root)
+        order, order_before = depths([*earlier, *later]), depths(earlier)
+        moved = sorted(
+            number
+            for number, root in after.items()
+            if before.get(number, number) != root or order[number] != order_before.get(number, 0)
+        )
         known = self._known(moved, period)
         if decided:
             known |= {number for number, named in token.citizen_tokens(moved) if named in decided}
         if not known:
             return ""
-        return token.keyed_digest("links", [f"{number}>{after[number]}" for number in moved if number in known])
+        return token.keyed_digest(
+            "links", [f"{number}>{after[number]} {order[number]}" for number in moved if number in known]
+        )
 
     def _all_links(self) -> list[tuple[Period, int, int]]:
         if self._links is None:
@@ -297,6 +305,31 @@ def roots(links: Iterable[tuple[int, int]]) -> dict[int, int]:
         for group in members.values()
         for number in group
     }
+
+
+def depths(links: Iterable[tuple[int, int]]) -> dict[int, int]:
+    """Number -> how many numbers stand before it, by the longest way, as ``citizen_root`` counts them.
+
+    Those in a circle, or behind one, have no such number: the links of all of them stand for it, below zero.
+    """
+    before: dict[int, set[int]] = {}
+    behind: dict[int, list[int]] = {}
+    for number, previous in {(number, previous) for number, previous in links if number != previous}:
+        before.setdefault(number, set()).add(previous)
+        before.setdefault(previous, set())
+        behind.setdefault(previous, []).append(number)
+    found = {number: 0 for number, stated in before.items() if not stated}
+    ready, waiting = list(found), {number: len(stated) for number, stated in before.items()}
+    while ready:
+        previous = ready.pop()
+        for number in behind.get(previous, ()):
+            found[number] = max(found.get(number, 0), found[previous] + 1)
+            waiting[number] -= 1
+            if not waiting[number]:
+                ready.append(number)
+    circling = sorted((number, previous) for number, stated in before.items() if waiting[number] for previous in stated)
+    mark = -1 - int.from_bytes(hashlib.sha256(repr(circling).encode()).digest()[:8], "big") if circling else 0
+    return found | {number: mark for number, count in waiting.items() if count}
 
 
 def plan(connection: psycopg.Connection[Any]) -> list[Entry]:

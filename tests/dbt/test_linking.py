@@ -304,6 +304,34 @@ def test_a_later_link_to_nobody_known_leaves_a_month_as_it_is(keyed: None, peopl
     assert inputs(people, "2024-01").fingerprint != before
 
 
+def test_a_later_link_that_tells_which_of_two_numbers_is_newer_makes_the_month_stale(
+    keyed: None, people: Warehouse
+) -> None:
+    older, one, other = AN - 100_000, AN + 20, AN + 10
+    people.register(
+        "2024-01",
+        {"citizen_id": older} | AN_IS,
+        {"citizen_id": one, "previous_citizen_id": older, "residence_commune_code": "00004"} | AN_IS,
+        {"citizen_id": other, "previous_citizen_id": older, "residence_commune_code": "00001"} | AN_IS,
+    )
+    lives = "select residence_commune_code from marts.citizen_month where period = '2024-01-01'"
+    before = inputs(people, "2024-01").fingerprint
+    people.build("2024-01")
+    assert people.rows(lives) == [("00004",)]
+    people.register("2024-02", {"citizen_id": other, "previous_citizen_id": one} | AN_IS)
+    people.build("2024-01")
+    assert people.rows(lives) == [("00001",)]
+    assert inputs(people, "2024-01").fingerprint != before
+
+
+def test_numbers_count_those_before_them_and_circles_are_told_by_their_links() -> None:
+    assert plan.depths([(2, 1), (3, 2), (3, 1), (4, 4)]) == {1: 0, 2: 1, 3: 2}
+    circle = [(2, 1), (1, 2), (3, 2)]
+    assert set(plan.depths(circle)) == {1, 2, 3}
+    assert plan.depths(circle) != plan.depths([*circle, (3, 1)])
+    assert plan.depths([*circle, (9, 8)])[9] == 1
+
+
 def test_a_decision_about_a_number_first_heard_of_later_makes_the_month_stale_once_it_leads_to_somebody(
     keyed: None, people: Warehouse, model: Model
 ) -> None:
