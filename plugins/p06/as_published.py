@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-READERS = ("p06_analyst", "p06_quality", "p06_steward", "p06_identified")
+READERS = ("p06_analyst", "p06_quality", "p06_identified")
 _GONE = "P06-RELEASE-009 the release readers saw then is no longer kept"
 _UNDONE = "P06-RELEASE-010 the register readers saw then is no longer kept"
 
@@ -88,13 +88,15 @@ begin
     select {columns}
     from control.published_at(moment) as p
     inner join build.indicator_edition as t on t.release_id = p.release_id and t.period = p.period
-    where month is null or p.period = month;
+    where month is null or p.period = month - (extract(day from month)::integer - 1);
 end
 """
 
-# Arrays, not a join: with them the planner leaves out every other month and every other build. A build whose first
-# leaf is gone is being dropped, which an older snapshot may not see in control.release yet.
+# Arrays, not a join: with them the planner leaves out every other month and every other build. They are named with their
+# block, since a mart may have columns of their names. A build whose first leaf is gone is being dropped, which an older
+# snapshot may not see in control.release yet.
 _KEPT = """
+<<asked>>
 declare
     months date[];
     builds bigint[];
@@ -110,7 +112,7 @@ begin
         )
     into months, builds, lost
     from control.published_at(moment) as p
-    where month is null or p.period = month;
+    where month is null or p.period = month - (extract(day from month)::integer - 1);
     if lost is not null then
         raise exception '{gone} (release %)', lost
         using errcode = 'object_not_in_prerequisite_state',
@@ -119,11 +121,12 @@ begin
     return query
     select {columns}
     from {table} as t
-    where t.period = any(months) and t.build_id = any(builds);
+    where t.period = any(asked.months) and t.build_id = any(asked.builds);
 end
 """.replace("%%", "%")
 
 _STATE = """
+<<asked>>
 declare
     seen bigint := control.register_state_at(moment);
 begin
@@ -139,6 +142,6 @@ begin
     return query
     select {columns}
     from {table} as t
-    where t.from_state <= seen and (t.to_state is null or t.to_state > seen);
+    where t.from_state <= asked.seen and (t.to_state is null or t.to_state > asked.seen);
 end
 """

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
 
 import psycopg
 from psycopg import sql
@@ -38,7 +39,22 @@ class Inputs:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the canonical content."""
-        return hashlib.sha256(json.dumps(self.content, sort_keys=True).encode()).hexdigest()
+        return _fingerprint(self.content)
+
+    @property
+    def known_as(self) -> frozenset[str]:
+        """The fingerprint, and the one this content had while links of nobody known were told apart from no links."""
+        if self.content["joined_later"]:
+            return frozenset({self.fingerprint})
+        return frozenset({self.fingerprint, _fingerprint(self.content | {"joined_later": _nobody_joined()})})
+
+
+def _fingerprint(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _nobody_joined() -> str:
+    return token.keyed_digest("links", [])
 
 
 @dataclass(frozen=True)
@@ -112,6 +128,9 @@ class Ledger:
     def inputs(self, period: Period) -> Inputs:
         """What a build of the period would read now."""
         extracts = {name: ref for name, ref in self.accepted.get(period, {}).items() if name != REGISTER}
+        decided = self._decided(extracts)
+        pairs = {pair for by_pair in decided.values() for pair in by_pair}
+        decisions = tuple(decision for decision in self.decisions if decision.pair in pairs)
         content = {
             "extracts": {name: self.marks[ref.extract_id] for name, ref in sorted(extracts.items())},
             "register": [
@@ -119,16 +138,13 @@ class Ledger:
                 for ref in self.register
                 if ref.period <= period
             ],
-            "joined_later": self._joined_later(period),
+            "joined_later": self._joined_later(period, {decision.citizen for decision in decisions}),
             "reference": {name: codelist.hash(name) for name in ("area", "area_change")},
         }
         if self.model is not None:
             content["linkage"] = self.model.hash
-        decided = self._decided(extracts)
         if decided:
             content["decisions"] = decided
-        pairs = {pair for by_pair in decided.values() for pair in by_pair}
-        decisions = tuple(decision for decision in self.decisions if decision.pair in pairs)
         return Inputs(period, extracts, self.register, json.loads(json.dumps(content)), self.model, decisions)
 
     def _form(self, ref: ExtractRef) -> tuple[str, ...]:
@@ -194,17 +210,33 @@ class Ledger:
         known = self._known(sorted({number for _, pair in later for number in pair}), period)
         return tuple(str(month) for month in sorted({month for month, pair in later if pair & known}))
 
-    def _joined_later(self, period: Period) -> str:
-        """A keyed hash of the numbers known up to the period whose person changes through later links."""
+    def _joined_later(self, period: Period, decided: Set[UUID]) -> str:
+        """A keyed hash of the numbers known up to the period whose person, or place in it, changes through later links.
+
+        Of several numbers of one person the one furthest along the chain tells the state, in every month that holds it.
+        A number that stewards decided about, by its token, counts beside them: it may be first heard of after the
+        period, and lead to somebody known in it through a link that is later still.
+        """
         links = self._all_links()
         later = [(number, previous) for month, number, previous in links if month > period]
         if not later:
-            return ""
+            return ""  # as when nobody known is among them: the month stays as it is
         earlier = [(number, previous) for month, number, previous in links if month <= period]
         after, before = roots([*earlier, *later]), roots(earlier)
-        moved = sorted(number for number, root in after.items() if before.get(number, number) != root)
+        order, order_before = depths([*earlier, *later]), depths(earlier)
+        moved = sorted(
+            number
+            for number, root in after.items()
+            if before.get(number, number) != root or order[number] != order_before.get(number, 0)
+        )
         known = self._known(moved, period)
-        return token.keyed_digest("links", [f"{number}>{after[number]}" for number in moved if number in known])
+        if decided:
+            known |= {number for number, named in token.citizen_tokens(moved) if named in decided}
+        if not known:
+            return ""
+        return token.keyed_digest(
+            "links", [f"{number}>{after[number]} {order[number]}" for number in moved if number in known]
+        )
 
     def _all_links(self) -> list[tuple[Period, int, int]]:
         if self._links is None:
@@ -275,6 +307,31 @@ def roots(links: Iterable[tuple[int, int]]) -> dict[int, int]:
     }
 
 
+def depths(links: Iterable[tuple[int, int]]) -> dict[int, int]:
+    """Number -> how many numbers stand before it, by the longest way, as ``citizen_root`` counts them.
+
+    Those in a circle, or behind one, have no such number: the links of all of them stand for it, below zero.
+    """
+    before: dict[int, set[int]] = {}
+    behind: dict[int, list[int]] = {}
+    for number, previous in {(number, previous) for number, previous in links if number != previous}:
+        before.setdefault(number, set()).add(previous)
+        before.setdefault(previous, set())
+        behind.setdefault(previous, []).append(number)
+    found = {number: 0 for number, stated in before.items() if not stated}
+    ready, waiting = list(found), {number: len(stated) for number, stated in before.items()}
+    while ready:
+        previous = ready.pop()
+        for number in behind.get(previous, ()):
+            found[number] = max(found.get(number, 0), found[previous] + 1)
+            waiting[number] -= 1
+            if not waiting[number]:
+                ready.append(number)
+    circling = sorted((number, previous) for number, stated in before.items() if waiting[number] for previous in stated)
+    mark = -1 - int.from_bytes(hashlib.sha256(repr(circling).encode()).digest()[:8], "big") if circling else 0
+    return found | {number: mark for number, count in waiting.items() if count}
+
+
 def plan(connection: psycopg.Connection[Any]) -> list[Entry]:
     """Every period that is stale, outdated, held or waiting, oldest first; nothing for those up to date.
 
@@ -307,8 +364,8 @@ def _plan(connection: psycopg.Connection[Any], ledger: Ledger) -> list[Entry]:
         inputs = ledger.inputs(period)
         released = current.get(period)
         hold = holds.get(period)
-        held = hold is not None and hold[1] == inputs.fingerprint and _still(hold, gate_key, model_hash)
-        if not held and released is not None and released[0] == inputs.fingerprint:
+        held = hold is not None and hold[1] in inputs.known_as and _still(hold, gate_key, model_hash)
+        if not held and released is not None and released[0] in inputs.known_as:
             if released[1] != model_hash:
                 rebuilds = _rebuilds(connection, ledger, period)
                 entries.append(Entry(period, "outdated", (reason.models(str(period), released[3]),), rebuilds=rebuilds))
@@ -400,7 +457,8 @@ def _differences(period: Period, before: dict[str, Any], after: dict[str, Any], 
     month = str(period)
     told: list[Reason] = []
     told += _moved_extracts(month, before, after, ledger)
-    if before["joined_later"] != after["joined_later"]:
+    joined = before["joined_later"]
+    if after["joined_later"] != ("" if joined == _nobody_joined() else joined):
         told.append(reason.joined(month, ledger.joining(period)))
     lists = [name for name in after["reference"] if before["reference"].get(name) != after["reference"][name]]
     if lists:

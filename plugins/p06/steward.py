@@ -385,11 +385,17 @@ def _person() -> str:
 def marks(decisions: Iterable[Decision], touched: frozenset[str], rejected_too: bool) -> dict[str, str]:
     """Pair -> mark of the decisions about records an extract holds.
 
-    Rejections count only where linkage is on, and beside an acceptance of the record: both may speak of one person.
+    Rejections count only where linkage is on, and beside an acceptance of the record: both may speak of one person,
+    for whom the later entry counts. So a record's acceptance is marked with the rejections it came after.
     """
     held = [one for one in decisions if one.record in touched]
-    accepted = {one.record for one in held if one.verdict == "accept"}
-    return {one.pair: one.mark for one in held if rejected_too or one.record in accepted}
+    accepted = {one.record: one for one in held if one.verdict == "accept"}
+    marked = {one.pair: one.mark for one in held if rejected_too or one.record in accepted}
+    for record, one in accepted.items():
+        earlier = [other.pair for other in held if other.record == record and other.entry < one.entry]
+        if earlier:
+            marked[one.pair] = " ".join((one.mark, "after", *sorted(earlier)))
+    return marked
 
 
 def told(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:

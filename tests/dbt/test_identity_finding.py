@@ -261,8 +261,9 @@ def test_what_the_register_gives_twice(warehouse: Warehouse) -> None:
     warehouse.register("2024-02", {"citizen_id": AN, "old_id": "111111111"} | AN_SELF, {"citizen_id": CHI} | CHI_SELF)
     warehouse.register(
         "2024-03",
-        {"citizen_id": BE, "old_id": "111111111"} | BE_SELF,  # 2: An's old number
-        {"citizen_id": AN + 20} | AN_SELF,  # 3: another An, same in everything
+        # a row that says nothing else is an upsert, in the register's history and here
+        {"citizen_id": BE, "old_id": "111111111", "record_op": None} | BE_SELF,  # 2: An's old number
+        {"citizen_id": AN + 20, "record_op": None} | AN_SELF,  # 3: another An, same in everything
         {"citizen_id": CHI + 20, "previous_citizen_id": CHI} | CHI_SELF,  # 4
         {"citizen_id": CHI} | CHI_SELF,  # 5: replaced, and sent as alive
         {"citizen_id": CHI + 30, "previous_citizen_id": CHI} | CHI_SELF,  # 6: claims the same number

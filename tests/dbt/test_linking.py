@@ -11,10 +11,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from p06 import database, linkage, steward
+from p06 import database, linkage, plan, steward, token
 from p06.errors import P06Error
 from p06.linkage import Model
+from p06.period import Period
 from p06.steward import Decision
+from tests.dbt import hand_staged
 from tests.dbt.hand_staged import Row, Warehouse
 
 AN, BE, CHI = 1190000001, 1190000002, 1190000003
@@ -67,6 +69,18 @@ def touched(warehouse: Warehouse) -> dict[str, frozenset[str]]:
     leaves = {ref.leaf: ref.source for ref in warehouse.accepted.values() if ref.source == "bank_kyc"}
     with database.connect("publisher") as connection:
         return steward.touches(connection, leaves)
+
+
+def inputs(warehouse: Warehouse, period: str) -> plan.Inputs:
+    """What a release of the month would read, everything staged being accepted."""
+    with database.connect("loader") as connection, connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into control.accepted (source, period, extract_id, revision_floor) values (%s, %s, %s, 1)"
+            " on conflict (source, period) do update set extract_id = excluded.extract_id",
+            [(ref.source, ref.period.first_day, ref.extract_id) for ref in warehouse.accepted.values()],
+        )
+    with database.connect("publisher", autocommit=True) as connection:
+        return plan.Ledger(connection).inputs(Period.parse(period))
 
 
 def test_a_mistyped_number_is_linked_and_a_conflict_never_is(people: Warehouse, model: Model) -> None:
@@ -273,3 +287,80 @@ def test_each_role_reaches_only_what_it_needs(people: Warehouse, model: Model) -
                 except psycopg.Error as error:
                     denied = error.sqlstate != "P6S01"  # it was asked, and knows no such pair
             assert denied == (place not in own), (role, statement)
+
+
+@pytest.fixture
+def keyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tokens as a load makes them."""
+    monkeypatch.setattr(hand_staged, "token", lambda number: str(token.citizen_tokens([number])[0][1]))
+
+
+def test_a_later_link_to_nobody_known_leaves_a_month_as_it_is(keyed: None, people: Warehouse) -> None:
+    people.sector("bank_kyc", "2024-01", kyc(1, AN_IS, {"citizen_id": AN}))
+    before = inputs(people, "2024-01").fingerprint
+    people.register("2024-02", {"citizen_id": NEW_AN, "previous_citizen_id": AN} | AN_IS)  # the person stays AN
+    assert inputs(people, "2024-01").fingerprint == before
+    people.register("2024-02", {"citizen_id": AN, "previous_citizen_id": AN - 100_000} | AN_IS)
+    assert inputs(people, "2024-01").fingerprint != before
+
+
+def test_a_later_link_that_tells_which_of_two_numbers_is_newer_makes_the_month_stale(
+    keyed: None, people: Warehouse
+) -> None:
+    older, one, other = AN - 100_000, AN + 20, AN + 10
+    people.register(
+        "2024-01",
+        {"citizen_id": older} | AN_IS,
+        {"citizen_id": one, "previous_citizen_id": older, "residence_commune_code": "00004"} | AN_IS,
+        {"citizen_id": other, "previous_citizen_id": older, "residence_commune_code": "00001"} | AN_IS,
+    )
+    lives = "select residence_commune_code from marts.citizen_month where period = '2024-01-01'"
+    before = inputs(people, "2024-01").fingerprint
+    people.build("2024-01")
+    assert people.rows(lives) == [("00004",)]
+    people.register("2024-02", {"citizen_id": other, "previous_citizen_id": one} | AN_IS)
+    people.build("2024-01")
+    assert people.rows(lives) == [("00001",)]
+    assert inputs(people, "2024-01").fingerprint != before
+
+
+def test_numbers_count_those_before_them_and_circles_are_told_by_their_links() -> None:
+    assert plan.depths([(2, 1), (3, 2), (3, 1), (4, 4)]) == {1: 0, 2: 1, 3: 2}
+    circle = [(2, 1), (1, 2), (3, 2)]
+    assert set(plan.depths(circle)) == {1, 2, 3}
+    assert plan.depths(circle) != plan.depths([*circle, (3, 1)])
+    assert plan.depths([*circle, (9, 8)])[9] == 1
+
+
+def test_a_decision_about_a_number_first_heard_of_later_makes_the_month_stale_once_it_leads_to_somebody(
+    keyed: None, people: Warehouse, model: Model
+) -> None:
+    people.sector("bank_kyc", "2024-01", kyc(1, AN_IS, {"citizen_id": AN + 8}))
+    people.build("2024-01", model=asking(model))
+    ((record, weight),) = people.rows("select record, weight from vault.steward_queue", "builder")
+    with database.connect("steward") as connection:
+        connection.execute(
+            "select steward.replay(repeat('a', 20), %s, 'bank_kyc', %s, 'accept', %s, 'x')",
+            (record, hand_staged.token(NEW_AN), weight),
+        )
+    people.register("2024-02", {"citizen_id": NEW_AN} | AN_IS)
+    unjoined = inputs(people, "2024-01")
+    people.build("2024-01", decisions=unjoined.decisions)
+    assert [found for found, _ in people.rows(METHODS.format("2024-01-01"))] == ["none"]
+
+    people.register("2024-03", {"citizen_id": NEW_AN, "previous_citizen_id": AN} | AN_IS)
+    joined = inputs(people, "2024-01")
+    people.build("2024-01", decisions=joined.decisions)
+    assert [found for found, _ in people.rows(METHODS.format("2024-01-01"))] == ["linked"]
+    assert joined.fingerprint != unjoined.fingerprint
+
+
+def test_the_order_of_a_rejection_and_an_acceptance_of_one_record_is_in_the_fingerprint() -> None:
+    def entered(entry: int, pair: str, verdict: steward.Verdict) -> Decision:
+        return Decision(entry, pair, "r", "bank_kyc", token.citizen_tokens([AN])[0][1], verdict, "0.9000")
+
+    touched = frozenset({"r"})
+    rejected_last = steward.marks((entered(1, "a", "accept"), entered(2, "b", "reject")), touched, False)
+    accepted_last = steward.marks((entered(2, "b", "reject"), entered(3, "a", "accept")), touched, False)
+    assert rejected_last != accepted_last
+    assert rejected_last["a"] == "accept 0.9000"

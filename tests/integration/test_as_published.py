@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from p06 import database, digest, marts, release
+from p06 import as_published, database, digest, marts, release
 from p06.cli import app
 from p06.errors import UsageError
 from p06.period import Period
@@ -146,6 +146,41 @@ def test_a_month_asked_for_opens_no_other_month_and_no_other_build(opened: Month
     assert opened_leaves
     assert {name.split("__")[1] for (name,) in opened_leaves} == {"202504"}
     assert len({name.split("__")[2].split("_")[0] for (name,) in opened_leaves}) == 1
+
+
+@pytest.mark.parametrize("mart", ["citizen_month", "indicator"])
+def test_any_day_names_its_month(opened: Months, mart: str) -> None:
+    counts = [
+        _read(f"select count(*) from marts.{mart}_as_published(clock_timestamp(), %s::date)", day)
+        for day in ("2025-04-01", "2025-04-30", "2025-05-01", "infinity")
+    ]
+    assert counts[0] == counts[1] != counts[2]
+    assert counts[3] == [(0,)]
+
+
+def test_a_column_may_be_called_as_what_the_function_calls_its_own(opened: Months) -> None:
+    with database.connect("admin") as connection:
+        connection.execute("set local role p06_builder")
+        connection.execute("create table build.counted (period date, build_id bigint, months int, builds int)")
+        connection.execute("insert into build.counted select period, build_id, 7, 8 from control.published")
+        connection.execute("set local role p06_owner")
+        connection.execute("create view marts.counted as select period, months, builds from build.counted")
+        as_published.define(connection, ["counted"], {})
+        found = connection.execute(
+            "select months, builds from marts.counted_as_published(clock_timestamp())"
+        ).fetchall()
+        connection.rollback()
+    assert found == [(7, 8)] * 2
+
+
+def test_stewards_have_no_right_on_what_was_published(opened: Months) -> None:
+    functions = "select p.oid from pg_proc as p where p.pronamespace = 'marts'::regnamespace"
+    with database.connect("admin") as connection:
+        granted = connection.execute(
+            f"select has_function_privilege('p06_steward', f.oid, 'execute') from ({functions}) as f".encode()
+        ).fetchall()
+    assert len(granted) == len(_names())
+    assert not any(allowed for (allowed,) in granted)
 
 
 @pytest.mark.parametrize("mart", ["citizen_month", "indicator", "dim_citizen"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from p06 import backfill, database
+from p06 import backfill, database, marts
 from p06.estimate import BUILD_BY_DEFAULT, Pace, pace
 from p06.period import Period, parse_range
 from p06.synth import SOURCES, correction, generate
@@ -122,8 +122,10 @@ def test_a_register_month_foretells_every_later_month(replay: Replay, tmp_path: 
     replay.deliver(folder, 2, "rev-2")
     foretold = backfill.backfill(months[:1], REGISTER, dry_run=True)
     assert foretold.releases["2025-06"] == "would be released again if the register of 2025-05 is accepted"
-    assert "dim_citizen" in foretold.marts
-    assert "fct_land_holding" in foretold.marts
+    assert foretold.marts == ["dim_citizen", *marts.of_a_month()]
+    facts = {mart for mart in foretold.marts if mart.startswith("fct_")}
+    alone = backfill.backfill(months, "health_visit", dry_run=True).marts
+    assert set(alone) == set(marts.of_a_month()) - facts | {"fct_health_visit"}
 
 
 def test_the_pace_of_past_loads_is_a_line_that_never_falls() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from p06 import backfill, database, plan, publish
+from p06 import backfill, database, plan, publish, token
 from p06.cli import app
 from p06.period import Period
 from p06.settings import settings
@@ -102,6 +103,19 @@ def test_other_models_make_a_month_outdated_and_a_bare_release_leaves_it(
     assert "p06 release 2025-04 --rebuild" in found["2025-04"].reasons[0]
     assert "citizen_month" in found["2025-04"].rebuilds
     assert plan.would_build(list(found.values())) == []
+
+
+def test_a_release_made_while_links_of_nobody_known_were_told_apart_is_up_to_date(months: Months) -> None:
+    with database.connect("publisher", autocommit=True) as connection:
+        inputs = plan.Ledger(connection).inputs(MAY)
+    assert inputs.content["joined_later"] == ""
+    told_apart = inputs.content | {"joined_later": token.keyed_digest("links", [])}
+    earlier = hashlib.sha256(json.dumps(told_apart, sort_keys=True).encode()).hexdigest()
+    place = "where fingerprint = %s"
+    owner(f"update control.release set fingerprint = %s {place}", earlier, inputs.fingerprint)
+    found = months.entries()
+    owner(f"update control.release set fingerprint = %s {place}", inputs.fingerprint, earlier)
+    assert found == {}
 
 
 @pytest.mark.parametrize("kind", ["rollback", "blocked", "failed", "rejected"])

@@ -10,5 +10,5 @@ select
     old_id,
     birth_date,
     status,
-    record_op
+    coalesce(record_op, 'upsert') as record_op  -- as the register's history reads it
 from {{ staged('population_register') }} as sent
