@@ -112,7 +112,7 @@ def backfill(
 
 def _foretell(done: Backfill, periods: Sequence[Period], pending: Sequence[tuple[Delivery, Period]]) -> None:
     """What the ledger holds of these months, which releases and marts would follow, and how long that takes."""
-    from p06 import estimate, plan
+    from p06 import estimate, marts, plan
 
     contracts = contract.load_all()
     done.extracts = [_stated(delivery, period) for delivery, period in pending]
@@ -136,17 +136,13 @@ def _foretell(done: Backfill, periods: Sequence[Period], pending: Sequence[tuple
     seconds = loads.seconds([one["rows"] for one in done.extracts]) + builds.seconds(sizes)
     done.expected_minutes = round(seconds / 60, 2)
     done.based_on = estimate.based_on(loads, builds)
-    facts = sorted({str(contracts[source].mart) for source in done.sources if contracts[source].mart})
     register = any(contracts[source].kind == "register" for source in done.sources)
-    if register:
-        facts = sorted({str(promised.mart) for promised in contracts.values() if promised.mart})
+    untouched = {
+        promised.mart for name, promised in contracts.items() if not register and name not in done.sources
+    }  # facts of other sources
     done.marts = [
         *(["dim_citizen"] if register else []),
-        *facts,
-        "citizen_month",
-        "indicator",
-        "match_summary",
-        "reconciliation",
+        *(name for name in marts.of_a_month() if name not in untouched),
     ]
 
 

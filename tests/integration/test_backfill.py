@@ -124,6 +124,9 @@ def test_a_register_month_foretells_every_later_month(replay: Replay, tmp_path: 
     assert foretold.releases["2025-06"] == "would be released again if the register of 2025-05 is accepted"
     assert "dim_citizen" in foretold.marts
     assert "fct_land_holding" in foretold.marts
+    alone = backfill.backfill(months[:1], "bank_kyc", dry_run=True).marts
+    assert [name for name in alone if name.startswith(("dim_", "fct_"))] == ["fct_bank_kyc"]
+    assert {"citizen_month", "indicator_restated", "indicator_commune_restated"} <= set(alone)
 
 
 def test_the_pace_of_past_loads_is_a_line_that_never_falls() -> None:
