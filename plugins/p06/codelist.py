@@ -10,6 +10,7 @@ import codecs
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -25,6 +26,7 @@ PROVINCE = "province"
 AREA = "area"
 COMMUNE_WIDTH = 5
 SUPPLEMENTS = "area_[0-9]*.csv"  # later lists of areas, each adding to area.csv
+_AREA_CODE = {COMMUNE: re.compile(r"[0-9]{5}|[0-9]{3}"), PROVINCE: re.compile(r"[0-9]{2}")}
 
 
 class CodeListError(P06Error):
@@ -198,7 +200,10 @@ def _areas(stamps: _Stamps) -> list[dict[str, str]]:
             raise ValueError
         known = by_code.setdefault((row["level"], row["code"]), [])
         before = next((one for one in known if one["valid_from"] < first < (one["valid_to"] or "9999")), None)
-        added = {name: row.get(name) or "" for name in names}
+        end = row.get("valid_to") and date.fromisoformat(row["valid_to"]).isoformat()
+        if not _AREA_CODE[row["level"]].fullmatch(row["code"]) or (end and end <= first):
+            raise ValueError  # a spreadsheet may take leading zeros away
+        added = {name: row.get(name) or "" for name in names} | {"valid_from": first, "valid_to": end or ""}
         if before is not None:
             added["valid_to"] = added["valid_to"] or before["valid_to"]
             added["parent_code"] = added["parent_code"] or before["parent_code"]
@@ -207,6 +212,11 @@ def _areas(stamps: _Stamps) -> list[dict[str, str]]:
             raise ValueError
         if added["level"] == COMMUNE and not added["parent_code"]:
             raise ValueError
+        if any(
+            added["valid_from"] < (one["valid_to"] or "9999") and one["valid_from"] < (added["valid_to"] or "9999")
+            for one in known
+        ):
+            raise ValueError  # two names on one day
         known.append(added)
     return [row for found in by_code.values() for row in found]
 

@@ -43,9 +43,14 @@ class Count:
 
 
 def counts(source: str | None = None, period: Period | None = None) -> list[Count]:
-    """What was found, by source, month and weight, as quality officers see it."""
+    """What was found, by source, month and weight, as quality officers see it.
+
+    Raises UsageError P06-CONFLICT-001, 003 when source and month are named and nothing is known of them.
+    """
     marts.sync()
     with database.connect("quality", autocommit=True) as connection:
+        if source and period:
+            _require(connection, source, period)
         found = [
             Count(name, Period.of(month), kind, records, staged)
             for name, month, kind, records, staged in _counted(connection, source, period)
@@ -61,20 +66,7 @@ def report(contract: Contract, period: Period, most: int = SHOWN) -> Report:
     marts.sync()
     with database.connect("quality") as connection:
         connection.execute("set transaction isolation level repeatable read")
-        sums = connection.execute(
-            "select revision, staged, matched, conflicting, unmatched from marts.reconciliation"
-            " where source = %s and period = %s",
-            (contract.source, period.first_day),
-        ).fetchone()
-        if sums is None:
-            raise UsageError("P06-CONFLICT-001", source=contract.source, period=period)
-        built = connection.execute(
-            "select exists (select from pg_class where relname = 'identity_finding__' || to_char(period, 'YYYYMM')"
-            " || '__' || build_id) from marts.release where current and period = %s",
-            (period.first_day,),
-        ).fetchone()
-        if built != (True,):
-            raise UsageError("P06-CONFLICT-003", period=period)
+        sums = _require(connection, contract.source, period)
         concerned = connection.execute(
             "select count(distinct (file_no, line)) from quality.identity_finding_row where source = %s and period = %s",
             (contract.source, period.first_day),
@@ -91,6 +83,25 @@ def report(contract: Contract, period: Period, most: int = SHOWN) -> Report:
     revision, staged, matched, conflicting, unmatched = sums
     in_question = concerned[0] if concerned else 0
     return Report(contract, str(period), revision, staged, matched, conflicting, unmatched, in_question, tuple(found))
+
+
+def _require(connection: Connection, source: str, period: Period) -> tuple[Any, ...]:
+    """The sums of what is published of a source and month. Raises UsageError P06-CONFLICT-001, 003."""
+    sums = connection.execute(
+        "select revision, staged, matched, conflicting, unmatched from marts.reconciliation"
+        " where source = %s and period = %s",
+        (source, period.first_day),
+    ).fetchone()
+    if sums is None:
+        raise UsageError("P06-CONFLICT-001", source=source, period=period)
+    built = connection.execute(
+        "select exists (select from pg_class where relname = 'identity_finding__' || to_char(period, 'YYYYMM')"
+        " || '__' || build_id) from marts.release where current and period = %s",
+        (period.first_day,),
+    ).fetchone()
+    if built != (True,):
+        raise UsageError("P06-CONFLICT-003", period=period)
+    return tuple(sums)
 
 
 def _counted(connection: Connection, source: str | None, period: Period | None) -> list[tuple[Any, ...]]:

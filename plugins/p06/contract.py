@@ -224,8 +224,9 @@ class Contract:
         A rule falls with any of its columns. The hash is that of the shape: what the contract says of other months
         does not change it. Staging keeps the columns of all periods; those not in force are null.
         """
+        dated = [rule.span for rule in self.rules] + [span for _, span in self.register_forms]
         if not any(column.since or column.until or column.codelists for column in self.columns) and all(
-            rule.span == Span() for rule in self.rules
+            span == Span() for span in dated
         ):
             return self
         columns = tuple(kept for column in self.columns if (kept := column.at(period)))
@@ -236,6 +237,7 @@ class Contract:
             key=tuple(name for name in self.key if name in names),
             rules=tuple(r for r in self.rules if period in r.span and names.issuperset({r.left, *r.right})),
             commune_column=self.commune_column if self.commune_column in names else None,
+            register_forms=tuple((form, Span()) for form, span in self.register_forms if period in span),
         )
         return replace(shape, hash=_hash(_timeless(shape)))
 
@@ -316,12 +318,6 @@ def load(source: str) -> Contract:
     except KeyError:
         shown = source if _IDENTIFIER.fullmatch(source) else None
         raise UnknownSource("P06-CONTRACT-002", source=shown) from None
-
-
-def sector_sources(contracts: Mapping[str, Contract] | None = None) -> tuple[Contract, ...]:
-    """The sources whose rows are matched against the register, sorted by name."""
-    found = load_all() if contracts is None else contracts
-    return tuple(contract for _, contract in sorted(found.items()) if contract.is_sector_source)
 
 
 def parse(path: Path) -> Contract:

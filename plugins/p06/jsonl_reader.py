@@ -234,10 +234,10 @@ class JsonlReader:
             if one.numbers is not None and column.kind not in _NUMBERS:
                 return None
             found = one.texts
-            if one.escaped:
-                found = _unescaped(found)
-            if found is not None and one.numbers is not None:
+            if one.numbers is not None:  # first, so that no escape becomes a digit of a number
                 found = texts.numbers(found, one.numbers)
+            if found is not None and one.escaped:
+                found = _unescaped(found)
             if found is None:
                 return None
             columns[column.name] = found

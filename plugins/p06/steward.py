@@ -297,14 +297,20 @@ def entries() -> list[Entry]:
 
 
 def export(path: Path) -> int:
-    """Write the decisions in force as JSON lines, no values among them; returns how many."""
+    """Write the decisions in force as JSON lines, no values among them; returns how many.
+
+    Raises P06Error P06-STEWARD-008 when the file cannot be written.
+    """
     with database.connect("steward", autocommit=True) as connection:
         rows = connection.execute(
             "select pair, record, source, citizen_token::text, verdict, weight::text, who"
             " from steward.decision where in_force order by entry_id"
         ).fetchall()
     text = "".join(json.dumps(dict(zip(_EXPORTED, row, strict=True))) + "\n" for row in rows)
-    path.write_text(text, encoding="utf-8")
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise P06Error("P06-STEWARD-008", kind=type(error).__name__) from None
     return len(rows)
 
 
@@ -344,7 +350,7 @@ def _decision(line: str, number: int) -> tuple[str, ...]:
         given = json.loads(line)
         values = tuple(given[name] for name in _EXPORTED)
         sound = all(re.fullmatch(_FORM[name], value) for name, value in zip(_EXPORTED, values, strict=True))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         sound = False
     if not sound or given["source"] not in contract.load_all():
         raise UsageError("P06-STEWARD-006", line=number)

@@ -156,6 +156,8 @@ def test_a_month_that_is_not_published_and_a_report_of_everything_are_wrong_usag
         done = CliRunner().invoke(app, ["conflicts", *arguments, "--to", str(tmp_path / "report.html")])
         assert isinstance(done.exception, P06Error)
         assert (done.exception.code, done.exception.exit_code, list(tmp_path.iterdir())) == (code, 2, [])
+    done = CliRunner().invoke(app, ["conflicts", "health_visit", "2024-02"])
+    assert isinstance(done.exception, P06Error) and done.exception.code == "P06-CONFLICT-001"
 
 
 def test_a_month_built_before_there_were_findings_is_not_told_to_be_without(
@@ -163,8 +165,9 @@ def test_a_month_built_before_there_were_findings_is_not_told_to_be_without(
 ) -> None:
     with database.connect("builder") as connection:
         connection.execute("drop table build.identity_finding__202403__1")
-    done = CliRunner().invoke(app, ["conflicts", "health_visit", "2024-03", "--to", str(tmp_path / "report.html")])
-    assert isinstance(done.exception, P06Error) and done.exception.code == "P06-CONFLICT-003"
+    for more in ([], ["--to", str(tmp_path / "report.html")]):
+        done = CliRunner().invoke(app, ["conflicts", "health_visit", "2024-03", *more])
+        assert isinstance(done.exception, P06Error) and done.exception.code == "P06-CONFLICT-003"
 
 
 def test_every_kind_has_words_and_a_place_in_the_order() -> None:

@@ -220,9 +220,18 @@ def test_decisions_are_refused_clearly(people: Warehouse, model: Model, tmp_path
     file = tmp_path / "decisions.jsonl"
     assert steward.export(file) == 1
     assert steward.replay(file) == 0
+    with pytest.raises(P06Error, match="P06-STEWARD-008"):
+        steward.export(tmp_path)
     good = file.read_text()
     assert not [canary for canary in CANARIES if canary in good]
-    for broken in (good + "{}\n", good.replace("accept", "maybe"), good.replace("bank_kyc", "nobody"), "[]\n", "\0"):
+    for broken in (
+        good + "{}\n",
+        good.replace("accept", "maybe"),
+        good.replace("bank_kyc", "nobody"),
+        "[]\n",
+        "\0",
+        "[" * 100_000,
+    ):
         file.write_text(broken)
         with pytest.raises(P06Error, match="P06-STEWARD-006"):
             steward.replay(file)

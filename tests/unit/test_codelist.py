@@ -222,3 +222,28 @@ def test_an_older_list_is_a_supplement_too(tmp_path: Path) -> None:
     assert communes.first_day == date(2024, 9, 1)
     assert communes.codes(date(2024, 10, 1)) == {"00001", "99998"}
     assert communes.codes(date(2025, 3, 1)) == codelist.load("commune", FOLDER).codes(date(2025, 3, 1))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "province,1,2026-04-30,,Thành phố Khác,\n",  # 01, written by a spreadsheet
+        "commune,637,2026-04-30,,Phường Khác,01\ncommune,0637,2026-04-30,,Phường Khác,01\n",
+        "commune,00637,2024-09-01,,Phường Khác,01\n",  # an older list that does not say when it ends
+        "commune,00637,2026-04-30,2026-04-30,Phường Khác,01\n",
+    ],
+)
+def test_a_supplement_names_no_area_twice_on_a_day(tmp_path: Path, rows: str) -> None:
+    folder = _lists(tmp_path, f"level,code,valid_from,valid_to,name,parent_code\n{rows}")
+    with pytest.raises(CodeListError) as caught:
+        codelist.areas(folder)
+    assert caught.value.code == "P06-CONTRACT-015"
+
+
+def test_days_of_a_supplement_may_be_written_without_dashes(tmp_path: Path) -> None:
+    folder = _lists(tmp_path, "level,code,valid_from,name\ncommune,00637,20260430,Phường Khác\n")
+    rows = [row for row in codelist.areas(folder) if row["level"] == "commune" and row["code"] == "00637"]
+    assert [(row["valid_from"], row["valid_to"]) for row in rows][1:] == [
+        ("2025-07-01", "2026-04-30"),
+        ("2026-04-30", ""),
+    ]

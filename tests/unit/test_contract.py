@@ -562,6 +562,18 @@ def test_a_register_says_whether_it_sends_changes_or_everyone_and_since_when(
         assert raised.value.code == "P06-CONTRACT-014"
 
 
+def test_a_form_of_later_months_changes_no_hash_before(tmp_path: Path, document: dict[str, Any]) -> None:
+    next(item for item in document["customProperties"] if item["property"] == "kind")["value"] = "register"
+    before = contract.parse(write(tmp_path, document))
+    document["customProperties"].append(
+        {"property": "registerForm", "value": [{"form": "snapshot", "since": "2025-01"}]}
+    )
+    after = contract.parse(write(tmp_path, document))
+    assert after.at(Period(2024, 12)).hash == before.at(Period(2024, 12)).hash
+    assert after.at(Period(2025, 1)).hash != before.at(Period(2025, 1)).hash
+    assert after.at(Period(2025, 1)).register_form(Period(2025, 1)) == "snapshot"
+
+
 def test_every_code_explains_itself_in_two_languages() -> None:
     codes = {code: text for code, text in messages().items() if code.startswith("P06-CONTRACT-")}
     assert set(codes) == {f"P06-CONTRACT-{number:03d}" for number in range(1, 17)}

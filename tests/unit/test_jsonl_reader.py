@@ -120,6 +120,8 @@ UNSOUND: list[tuple[bytes, tuple[str, ...]]] = [
     (with_value("total_amount", "-Infinity"), ("json_syntax",)),
     (with_value("total_amount", "01"), ("json_syntax",)),
     (with_value("total_amount", "1."), ("json_syntax",)),
+    (with_value("total_amount", "1\\u0030"), ("json_syntax",)),
+    (with_value("total_amount", "1\\u002e5"), ("json_syntax",)),
     (with_value("full_name", "'x'"), ("json_syntax",)),
     (with_value("full_name", '"a\tb"'), ("json_syntax",)),
     (with_value("full_name", '"x", "full_name": "y"'), ("duplicate_key",)),
