@@ -34,6 +34,15 @@ from p06.synth import SOURCES, correction, generate
 MONTHS = parse_range("2025-04..2025-09")  # the reform of July 2025 in the middle
 REGISTER = "population_register"
 TEMPLATE = "p06_template"
+# All but the revision: a published content that is stated again under a higher one is a duplicate without effect, and
+# its month keeps the number it was built with.
+_RECONCILED = """
+select count(*)::integer, md5(string_agg(
+    row(period, source, received, duplicates, quarantined, staged, matched, conflicting, unmatched, published)::text,
+    ' ' order by period, source
+))
+from marts.reconciliation
+"""
 _REVISIONS = 3  # between one content's first revision and the next content's
 _REFORM = Period.parse("2025-07")
 
@@ -213,7 +222,9 @@ class Replay:
             self._release(entry.period, False, gated)  # held by a rollback: only by name
         assert self.plan() == []
         with database.connect("admin", autocommit=True) as connection:
-            return {one.mart: (one.rows, one.checksum) for one in digests.digest(connection)}
+            found = {one.mart: (one.rows, one.checksum) for one in digests.digest(connection)}
+            found["reconciliation"] = connection.execute(_RECONCILED).fetchone()
+            return found
 
     def begin(self) -> None:
         """An empty warehouse, an empty landing."""
