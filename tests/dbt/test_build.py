@@ -50,13 +50,13 @@ def replace(path: Path, old: str, new: str) -> None:
 
 def test_every_unit_test_of_the_models_passes(warehouse: Warehouse) -> None:
     warehouse.register("2024-01", {"citizen_id": AN})
-    warehouse.build("2024-01")
+    warehouse.build("2024-01", test=False)
     assert build.unit_tests() == []
 
 
 def test_a_wrong_formula_fails_its_unit_test(warehouse: Warehouse, edited: Path) -> None:
     warehouse.register("2024-01", {"citizen_id": AN})
-    warehouse.build("2024-01")
+    warehouse.build("2024-01", test=False)
     replace(edited / "models" / "indicators" / "indicator__id_card_rate.sql", "age >= 14", "age >= 13")
     replace(edited / "models" / "identity" / "matching" / "int_match_old_id.sql", "having count(*) = 1", "")
     assert sorted(build.unit_tests()) == [
@@ -118,7 +118,7 @@ def test_what_a_citizen_has_is_counted_from_matched_rows(warehouse: Warehouse) -
 def test_a_card_insures_while_it_is_valid_on_the_last_day(warehouse: Warehouse, card: Row, insured: bool) -> None:
     warehouse.register("2024-01", {"citizen_id": AN} | PERSON)
     warehouse.sector("social_security_participation", "2024-01", PARTICIPATION | {"citizen_id": AN} | card)
-    warehouse.build("2024-01")
+    warehouse.build("2024-01", test=False)
     assert warehouse.rows("select has_health_insurance from marts.citizen_month") == [(insured,)]
 
 
@@ -126,9 +126,9 @@ def test_a_build_of_one_month_touches_no_other(warehouse: Warehouse) -> None:
     for period in ("2024-01", "2024-02"):
         warehouse.register(period, {"citizen_id": AN} | PERSON)
         warehouse.sector("bank_kyc", period, FILE | {"citizen_id": AN})
-    warehouse.build("2024-01")
+    warehouse.build("2024-01", test=False)
     january = warehouse.rows("select *, tableoid, xmin from build.fct_bank_kyc", "builder")
-    warehouse.build("2024-02")
+    warehouse.build("2024-02", test=False)
     assert (
         warehouse.rows("select *, tableoid, xmin from build.fct_bank_kyc where period = '2024-01-01'", "builder")
         == january
@@ -142,9 +142,9 @@ def test_a_build_of_one_month_touches_no_other(warehouse: Warehouse) -> None:
 def test_an_unpublished_build_is_seen_by_nobody_and_can_be_dropped(warehouse: Warehouse) -> None:
     warehouse.register("2024-01", {"citizen_id": AN} | PERSON)
     warehouse.sector("bank_kyc", "2024-01", FILE | {"citizen_id": AN})
-    warehouse.build("2024-01")
+    warehouse.build("2024-01", test=False)
     warehouse.sector("bank_kyc", "2024-01", FILE | {"citizen_id": AN}, FILE | {"customer_ref": "2"})
-    warehouse.build("2024-01", publish=False)
+    warehouse.build("2024-01", publish=False, test=False)
     assert warehouse.rows("select count(*) from marts.fct_bank_kyc") == [(1,)]
     with database.connect("builder", autocommit=True) as connection:
         dropped = marts.drop_builds(connection, [warehouse.builds])
@@ -157,7 +157,7 @@ def test_an_unpublished_build_is_seen_by_nobody_and_can_be_dropped(warehouse: Wa
 def test_the_same_build_run_again_replaces_its_own_rows(warehouse: Warehouse) -> None:
     warehouse.register("2024-01", {"citizen_id": AN} | PERSON)
     warehouse.sector("bank_kyc", "2024-01", FILE | {"citizen_id": AN})
-    warehouse.build("2024-01")
+    warehouse.build("2024-01", test=False)
     register = tuple(ref for ref in warehouse.accepted.values() if ref.source == "population_register")
     extracts = {ref.source: ref for ref in warehouse.accepted.values() if ref.source != "population_register"}
     january = Period(2024, 1)
@@ -194,7 +194,7 @@ def test_a_crash_names_the_model_and_no_value(warehouse: Warehouse, edited: Path
         "select name_norm::bigint as root_id from {{ ref('int_register_number') }} where citizen_id > 0"
     )
     with pytest.raises(BuildFailed) as raised:
-        warehouse.build("2024-01")
+        warehouse.build("2024-01", test=False)
     assert raised.value.code == "P06-BUILD-001"
     assert raised.value.where == {"model": "int_late_death", "reason": "the database refused it"}
     assert_no_value(settings().home / "dbt")
@@ -203,7 +203,7 @@ def test_a_crash_names_the_model_and_no_value(warehouse: Warehouse, edited: Path
 def test_no_value_reaches_what_dbt_keeps(warehouse: Warehouse) -> None:
     warehouse.register("2024-01", {"citizen_id": AN} | PERSON)
     warehouse.sector("bank_kyc", "2024-01", FILE | {"citizen_id": BE})
-    warehouse.build("2024-01")
+    warehouse.build("2024-01", test=False)
     assert_no_value(settings().home / "dbt")
     assert not (settings().dbt_project / "target").exists()
     assert not (settings().dbt_project / "logs").exists()
@@ -261,7 +261,7 @@ def test_the_views_are_made_once_and_read_before_anything_was_built(warehouse: W
 
 def test_a_new_column_is_added_at_the_end_and_old_builds_stay_readable(warehouse: Warehouse, edited: Path) -> None:
     warehouse.register("2024-01", {"citizen_id": AN} | PERSON)
-    warehouse.build("2024-01")
+    warehouse.build("2024-01", test=False)
     yml = edited / "models" / "marts" / "quality" / "_quality.yml"
     replace(
         yml,
@@ -316,7 +316,7 @@ def test_a_required_column_is_demanded_of_the_mart_only_while_it_is_in_force(
 
 def test_only_the_view_that_changed_waits_for_its_readers(warehouse: Warehouse, edited: Path) -> None:
     warehouse.register("2024-01", {"citizen_id": AN} | PERSON)
-    warehouse.build("2024-01")
+    warehouse.build("2024-01", test=False)
     marked = "select ev_class::regclass::text, xmin::text from pg_rewrite where ev_class::regclass::text like 'marts.%'"
     with database.connect("admin") as connection:
         before = dict(connection.execute(marked).fetchall())
@@ -340,7 +340,7 @@ def test_only_those_who_may_see_who_a_citizen_is(warehouse: Warehouse) -> None:
     import psycopg
 
     warehouse.register("2024-01", {"citizen_id": AN} | PERSON)
-    warehouse.build("2024-01")
+    warehouse.build("2024-01", test=False)
     assert warehouse.rows("select citizen_id from identified.dim_citizen", "identified") == [("001190000001",)]
     for relation in ("identified.dim_citizen", "build.citizen_month", "vault.citizen_history", "vault.int_match_id"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -351,10 +351,10 @@ def test_a_second_build_in_the_process_is_told_its_own_month_without_a_second_pa
     warehouse: Warehouse, dbt_home: Path
 ) -> None:
     warehouse.register("2024-01", {"citizen_id": AN} | PERSON)
-    warehouse.build("2024-01")
+    warehouse.build("2024-01", test=False)
     kept = build._kept[dbt_home / "dbt"][1]
     other = fresh()
     other.register("2024-02", {"citizen_id": BE})
-    other.build("2024-02")
+    other.build("2024-02", test=False)
     assert build._kept[dbt_home / "dbt"][1] is kept
     assert other.rows("select period::text from marts.citizen_month") == [("2024-02-01",)]

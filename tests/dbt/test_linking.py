@@ -106,7 +106,7 @@ def test_a_mistyped_number_is_linked_and_a_conflict_never_is(people: Warehouse, 
 
 def test_without_a_model_and_decisions_nothing_is_linked_nor_imported(people: Warehouse) -> None:
     people.sector("bank_kyc", "2024-01", kyc(1, AN_IS, {"citizen_id": AN + 8}))
-    people.build("2024-01")
+    people.build("2024-01", test=False)
     assert people.rows(METHODS.format("2024-01-01")) == [("none", "0.0000")]
     assert steward.queue(all_pairs=True) == []
 
@@ -115,7 +115,7 @@ def test_one_decision_meets_the_same_content_in_every_month_and_on_every_row(peo
     wrong = kyc(1, AN_IS, {"citizen_id": AN + 8})
     people.sector("bank_kyc", "2024-01", wrong, wrong | {"customer_ref": "2", "full_name": "ĐẶNG  thị Chim Yến"})
     people.sector("bank_kyc", "2024-02", kyc(3, BE_IS, {"citizen_id": BE}), wrong | {"account_status": "closed"})
-    people.build("2024-01", model=asking(model))
+    people.build("2024-01", model=asking(model), test=False)
     assert [found for found, _ in people.rows(METHODS.format("2024-01-01"))] == ["none", "none"]
     (asked,) = steward.queue()
     assert (asked.rows, asked.proposal) == (2, "ask")
@@ -124,24 +124,24 @@ def test_one_decision_meets_the_same_content_in_every_month_and_on_every_row(peo
     assert steward.queue() == []
     assert [len(records) for _, records in sorted(touched(people).items())] == [1, 1]
     assert touched(people) == touched(people)  # the second time nothing is read
-    people.build("2024-01", model=asking(model), decisions=in_force())
+    people.build("2024-01", model=asking(model), decisions=in_force(), test=False)
     assert people.rows(METHODS.format("2024-01-01")) == [("linked", asked.weight)] * 2
-    people.build("2024-02", decisions=in_force())  # the model is off again
+    people.build("2024-02", decisions=in_force(), test=False)  # the model is off again
     assert people.rows(METHODS.format("2024-02-01")) == [("id", "1.0000"), ("linked", asked.weight)]
 
     steward.decide(asked.pair, "undone")
-    people.build("2024-02", decisions=in_force())
+    people.build("2024-02", decisions=in_force(), test=False)
     assert [found for found, _ in people.rows(METHODS.format("2024-02-01"))] == ["id", "none"]
 
 
 def test_a_rejected_pair_is_neither_linked_nor_asked_again(people: Warehouse, model: Model) -> None:
     people.sector("bank_kyc", "2024-01", kyc(1, AN_IS, {"citizen_id": AN + 8}))
-    people.build("2024-01", model=model)
+    people.build("2024-01", model=model, test=False)
     (linked,) = steward.queue(all_pairs=True)
     steward.decide(linked.pair, "reject")
     touched(people)
     for again in (model, asking(model)):
-        people.build("2024-01", model=again, decisions=in_force())
+        people.build("2024-01", model=again, decisions=in_force(), test=False)
         assert [found for found, _ in people.rows(METHODS.format("2024-01-01"))] == ["none"]
         assert steward.queue() == []
         assert [pair.decision for pair in steward.queue(all_pairs=True)] == ["reject"]
@@ -150,14 +150,14 @@ def test_a_rejected_pair_is_neither_linked_nor_asked_again(people: Warehouse, mo
 def test_a_decision_survives_a_later_join_of_numbers(people: Warehouse, model: Model) -> None:
     """Accepted for number AN, which February says was established anew from an older number."""
     people.sector("bank_kyc", "2024-01", kyc(1, AN_IS, {"citizen_id": AN + 8}))
-    people.build("2024-01", model=asking(model))
+    people.build("2024-01", model=asking(model), test=False)
     (asked,) = steward.queue()
     steward.decide(asked.pair, "accept")
     touched(people)
     older = AN - 100_000
     people.register("2024-02", {"citizen_id": AN, "previous_citizen_id": older} | AN_IS)
-    people.build("2024-02")
-    people.build("2024-01", model=asking(model), decisions=in_force())
+    people.build("2024-02", test=False)
+    people.build("2024-01", model=asking(model), decisions=in_force(), test=False)
     assert [found for found, _ in people.rows(METHODS.format("2024-01-01"))] == ["linked"]
     assert people.rows("select distinct citizen_token from marts.fct_bank_kyc") == people.rows(
         f"select citizen_token from vault.citizen_token where citizen_id = {older}", "builder"
@@ -173,7 +173,7 @@ def test_a_record_is_accepted_for_one_citizen_even_when_two_stewards_decide_at_o
 ) -> None:
     people.register("2024-01", {"citizen_id": AN} | AN_IS, {"citizen_id": CHI} | AN_IS)
     people.sector("bank_kyc", "2024-01", kyc(1, AN_IS))  # one of two namesakes born on one day
-    people.build("2024-01", model=replace(asking(model), ask_at=0.0001))
+    people.build("2024-01", model=replace(asking(model), ask_at=0.0001), test=False)
     pairs = [pair.pair for pair in steward.queue()]
     assert len(pairs) == 2
     for _ in range(5):
@@ -202,7 +202,7 @@ def test_a_record_is_accepted_for_one_citizen_even_when_two_stewards_decide_at_o
 
 def test_decisions_are_refused_clearly(people: Warehouse, model: Model, tmp_path: Path) -> None:
     people.sector("bank_kyc", "2024-01", kyc(1, AN_IS, {"citizen_id": AN + 8}))
-    people.build("2024-01", model=asking(model))
+    people.build("2024-01", model=asking(model), test=False)
     (asked,) = steward.queue()
     for call, code in (
         (lambda: steward.decide("zzzz", "accept"), "P06-STEWARD-001"),
@@ -243,7 +243,7 @@ def test_decisions_are_refused_clearly(people: Warehouse, model: Model, tmp_path
 
 def test_a_pair_shows_masked_until_it_is_revealed_and_that_is_written_down(people: Warehouse, model: Model) -> None:
     people.sector("bank_kyc", "2024-01", kyc(1, AN_IS, {"citizen_id": AN + 8, "old_id": "012345678"}))
-    people.build("2024-01", model=asking(model))
+    people.build("2024-01", model=asking(model), test=False)
     (asked,) = steward.queue()
     assert not [canary for canary in CANARIES if canary in json.dumps(asked.as_dict(), ensure_ascii=False)]
     name, source, period, masked = steward.show(asked.pair)
@@ -266,7 +266,7 @@ def test_a_pair_shows_masked_until_it_is_revealed_and_that_is_written_down(peopl
 
 def test_each_role_reaches_only_what_it_needs(people: Warehouse, model: Model) -> None:
     people.sector("bank_kyc", "2024-01", kyc(1, AN_IS, {"citizen_id": AN + 8}))
-    people.build("2024-01", model=asking(model))
+    people.build("2024-01", model=asking(model), test=False)
     everything = (
         "select * from steward.pair", "select * from steward.decision", "select * from vault.steward_queue",
         "select * from vault.steward_decision", "select * from vault.steward_standing", "select * from vault.int_linked",
@@ -325,10 +325,10 @@ def test_a_later_link_that_tells_which_of_two_numbers_is_newer_makes_the_month_s
     )
     lives = "select residence_commune_code from marts.citizen_month where period = '2024-01-01'"
     before = inputs(people, "2024-01").fingerprint
-    people.build("2024-01")
+    people.build("2024-01", test=False)
     assert people.rows(lives) == [("00004",)]
     people.register("2024-02", {"citizen_id": other, "previous_citizen_id": one} | AN_IS)
-    people.build("2024-01")
+    people.build("2024-01", test=False)
     assert people.rows(lives) == [("00001",)]
     assert inputs(people, "2024-01").fingerprint != before
 
@@ -345,7 +345,7 @@ def test_a_decision_about_a_number_first_heard_of_later_makes_the_month_stale_on
     keyed: None, people: Warehouse, model: Model
 ) -> None:
     people.sector("bank_kyc", "2024-01", kyc(1, AN_IS, {"citizen_id": AN + 8}))
-    people.build("2024-01", model=asking(model))
+    people.build("2024-01", model=asking(model), test=False)
     ((record, weight),) = people.rows("select record, weight from vault.steward_queue", "builder")
     with database.connect("steward") as connection:
         connection.execute(
@@ -354,12 +354,12 @@ def test_a_decision_about_a_number_first_heard_of_later_makes_the_month_stale_on
         )
     people.register("2024-02", {"citizen_id": NEW_AN} | AN_IS)
     unjoined = inputs(people, "2024-01")
-    people.build("2024-01", decisions=unjoined.decisions)
+    people.build("2024-01", decisions=unjoined.decisions, test=False)
     assert [found for found, _ in people.rows(METHODS.format("2024-01-01"))] == ["none"]
 
     people.register("2024-03", {"citizen_id": NEW_AN, "previous_citizen_id": AN} | AN_IS)
     joined = inputs(people, "2024-01")
-    people.build("2024-01", decisions=joined.decisions)
+    people.build("2024-01", decisions=joined.decisions, test=False)
     assert [found for found, _ in people.rows(METHODS.format("2024-01-01"))] == ["linked"]
     assert joined.fingerprint != unjoined.fingerprint
 

@@ -287,6 +287,7 @@ FORMS = {
 }
 
 
+@pytest.mark.long
 def test_one_pass_over_the_table_and_looks_through_its_index_write_the_same(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,11 +312,10 @@ def test_one_pass_over_the_table_and_looks_through_its_index_write_the_same(
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("stated", [SNAPSHOT, MIXED])
-def test_snapshots_in_any_order_and_corrected_end_as_computed_independently(
-    warehouse: Warehouse, form: Callable[[str], Path], stated: str
+def test_snapshots_and_changes_in_any_order_and_corrected_end_as_computed_independently(
+    warehouse: Warehouse, form: Callable[[str], Path]
 ) -> None:
-    any_order(warehouse, form(stated), 1, FORMS[stated])
+    any_order(warehouse, form(MIXED), 1, FORMS[MIXED])
 
 
 @pytest.mark.long

@@ -53,6 +53,7 @@ def _shuffled(folder: Path, key: Path, country: Path, seed: int) -> dict[str, di
         warehouse.close()
 
 
+@pytest.mark.long
 def test_two_random_orders_give_the_answer_computed_independently(tmp_path: Path, country: Path) -> None:
     key = tmp_path / "token.key"
     assert _shuffled(tmp_path / "a", key, country, 1) == _shuffled(tmp_path / "b", key, country, 2)
