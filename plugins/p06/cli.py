@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -14,6 +13,7 @@ import typer
 
 from p06.commands import linkage, steward
 from p06.commands.conflicts import conflicts
+from p06.commands.printing import show_json, show_table
 from p06.errors import P06Error, Refused, UsageError, messages
 
 app = typer.Typer(
@@ -59,29 +59,6 @@ def _tell(error: P06Error) -> None:
         print(f"  - {mismatch}", file=sys.stderr)
     if error.next_step():
         print(f"  next: {error.next_step()}", file=sys.stderr)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2, default=str))
-
-
-def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table on a terminal, tab-separated lines otherwise."""
-    rows = [["" if cell is None else str(cell) for cell in row] for row in rows]
-    if not sys.stdout.isatty():
-        print("\t".join(columns))
-        for row in rows:
-            print("\t".join(row))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
 
 
 def _reporter() -> Callable[[str], None]:
@@ -153,13 +130,13 @@ def status(as_json: Json = False) -> None:
 
     found = stack.status()
     if as_json:
-        _print_json(found)
+        show_json(found)
     else:
         _show_status(found)
 
 
 def _show_status(found: dict[str, Any]) -> None:
-    _table("Stack", ("what", "state"), _flatten(found))
+    show_table("Stack", ("what", "state"), _flatten(found))
 
 
 def _flatten(value: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
@@ -177,9 +154,11 @@ def doctor(as_json: Json = False) -> None:
 
     findings = examine()
     if as_json:
-        _print_json([finding.__dict__ for finding in findings])
+        show_json([finding.__dict__ for finding in findings])
     else:
-        _table("Doctor", ("check", "state", "found", "mend"), [(f.check, f.state, f.found, f.mend) for f in findings])
+        show_table(
+            "Doctor", ("check", "state", "found", "mend"), [(f.check, f.state, f.found, f.mend) for f in findings]
+        )
     _exit(1 if any(finding.state == "bad" for finding in findings) else 0)
 
 
@@ -211,11 +190,11 @@ def pull(
 
     results = pulling.pull(source, Period.parse(period) if period else None, _reporter())
     if as_json:
-        _print_json([result.as_dict() for result in results])
+        show_json([result.as_dict() for result in results])
     elif not results:
         print("nothing is new at any origin", file=sys.stderr)
     else:
-        _table(
+        show_table(
             "Pulled",
             ("source", "period", "server", "delivery", "outcome", "revision", "files", "bytes", "rows"),
             [
@@ -244,11 +223,11 @@ def load(
         contract.load(source)
     results = loading.load(source, Period.parse(period) if period else None, _reporter())
     if as_json:
-        _print_json([result.as_dict() for result in results])
+        show_json([result.as_dict() for result in results])
     elif not results:
         print("nothing is pending in landing", file=sys.stderr)
     else:
-        _table(
+        show_table(
             "Loaded",
             ("source", "period", "revision", "outcome", "received", "duplicates", "quarantined", "staged"),
             [
@@ -313,7 +292,7 @@ def check(
     )  # fmt: skip
     verdict = checking.check(target, source, period, form, limit)
     if as_json:
-        _print_json(verdict.as_dict(show_values))
+        show_json(verdict.as_dict(show_values))
     else:
         for line in verdict.lines(show_values):
             print(line)
@@ -359,9 +338,9 @@ def quarantine_list(source: AnySource = None, period: AnyPeriod = None, as_json:
         contract.load(source)
     found = held.states(source, Period.parse(period) if period else None)
     if as_json:
-        _print_json([state.as_dict() for state in found])
+        show_json([state.as_dict() for state in found])
         return
-    _table(
+    show_table(
         "Quarantine",
         ("source", "period", "revision", "rows", "open", "corrected", "repeated", "replayed", "closed", "reasons"),
         [
@@ -398,9 +377,9 @@ def quarantine_show(
     if not found:
         print("no such row is in quarantine", file=sys.stderr)
     if as_json:
-        _print_json([row.__dict__ for row in found])
+        show_json([row.__dict__ for row in found])
         return
-    _table(
+    show_table(
         f"Quarantine of {source} {period}",
         ("extract", "file", "line", "record", "columns", "reasons", "row"),
         [
@@ -440,11 +419,11 @@ def quarantine_replay(source: AnySource = None, period: AnyPeriod = None, as_jso
         contract.load(source)
     results = replaying.replay(source, Period.parse(period) if period else None, _reporter())
     if as_json:
-        _print_json([result.as_dict() for result in results])
+        show_json([result.as_dict() for result in results])
     elif not results:
         print("no accepted extract waits for a code list", file=sys.stderr)
     else:
-        _table(
+        show_table(
             "Replayed",
             ("source", "period", "outcome", "quarantined before", "quarantined", "staged", "replay"),
             [(r.source, r.period, r.outcome, r.before, r.quarantined, r.staged, r.replay_number) for r in results],
@@ -464,7 +443,7 @@ def plan(as_json: Json = False) -> None:
     with database.connect("publisher", autocommit=True) as connection:
         entries = planning.plan(connection)
     if as_json:
-        _print_json([entry.as_dict() for entry in entries])
+        show_json([entry.as_dict() for entry in entries])
         return
     for entry in entries:
         print(f"{entry.period}  {entry.state}  {'; '.join(entry.reasons)}")
@@ -493,7 +472,7 @@ def release(
     watch.close_dead_backfills()
     results = releasing.release(named, rebuild, _reporter())
     if as_json:
-        _print_json(
+        show_json(
             [
                 {"period": str(r.period), "outcome": r.outcome, "release": r.release_id, "detail": r.detail}
                 for r in results
@@ -544,9 +523,9 @@ def releases(period: Annotated[str | None, typer.Argument(metavar="[PERIOD]")] =
     with database.connect("publisher", autocommit=True) as connection:
         found = publish.releases(connection, Period.parse(period) if period else None)
     if as_json:
-        _print_json([{**r.__dict__, "period": str(r.period)} for r in found])
+        show_json([{**r.__dict__, "period": str(r.period)} for r in found])
         return
-    _table(
+    show_table(
         "Releases",
         ("release", "period", "build", "published", "gate", "current", "kept"),
         [
@@ -573,7 +552,7 @@ def backfill(
 
     done = backfilling.backfill(parse_range(periods), source, dry_run, reason, _reporter())
     if as_json:
-        _print_json(done.as_dict())
+        show_json(done.as_dict())
     else:
         for line in done.lines():
             print(line)
@@ -600,9 +579,9 @@ def digest(
     with database.connect("admin", autocommit=True) as connection:
         found = digest_of_release(connection, month, release) if month and release else compute(connection, month)
     if as_json:
-        _print_json({d.mart: {"rows": d.rows, "checksum": d.checksum} for d in found})
+        show_json({d.mart: {"rows": d.rows, "checksum": d.checksum} for d in found})
     else:
-        _table("Digest", ("mart", "rows", "checksum"), [(d.mart, d.rows, d.checksum) for d in found])
+        show_table("Digest", ("mart", "rows", "checksum"), [(d.mart, d.rows, d.checksum) for d in found])
 
 
 @app.command(epilog='Example: psql "$(p06 connect --role analyst --dsn)"')

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from p06.commands.printing import show_json, show_table
 from p06.errors import UsageError, messages
 
 
@@ -34,10 +33,10 @@ def conflicts(
     if to is None:
         found = who.counts(source, month)
         if as_json:
-            print(json.dumps([one.as_dict() for one in found], ensure_ascii=False, indent=2, default=str))
+            show_json([one.as_dict() for one in found])
             return
         words = messages()
-        _table(
+        show_table(
             "Conflicts",
             ("source", "period", "kind", "rows", "share", "what"),
             [
@@ -55,25 +54,6 @@ def conflicts(
     conflictfile.write(to, report)
     if as_json:
         told = {"file": str(to), "staged": report.staged, "concerned": report.concerned}
-        print(json.dumps(told, ensure_ascii=False, indent=2))
+        show_json(told)
     else:
         print(f"{to}: {report.concerned} of {report.staged} rows in question, {len(report.found)} kinds")
-
-
-def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table on a terminal, tab-separated lines otherwise."""
-    texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
-    if not sys.stdout.isatty():
-        print("\t".join(columns))
-        for row in texts:
-            print("\t".join(row))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column)
-    for row in texts:
-        table.add_row(*row)
-    Console().print(table)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
 from math import log2
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from p06.commands.printing import show_json, show_table
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,14 +38,13 @@ def show(model: ModelFile = None, as_json: Json = False) -> None:
         stated = {
             name: getattr(found, name) for name in ("enabled", "version", "hash", "link_at", "ask_at", "population")
         }
-        _print_json(
-            stated | {"evidence": [dict(zip(names, row, strict=True)) for row in weights], "about": found.about}
-        )
+        show_json(stated | {"evidence": [dict(zip(names, row, strict=True)) for row in weights], "about": found.about})
         return
     state = "enabled" if found.enabled else "not enabled: the marts take no link from it"
     print(f"model {found.version} ({found.hash[:12]}), {state}")
     print(f"links at {found.link_at}, asks at {found.ask_at}, in a register of up to {found.population:,}")
-    _print_rows(
+    show_table(
+        None,
         ("comparison", "level", "m", "u", "bits"),
         [(c, level, m, "the name's frequency" if u is None else u, bits) for c, level, m, u, bits in weights],
     )
@@ -85,9 +84,9 @@ def evaluate(
 
     found = evaluated(load(model), citizens, seed, crowd)
     if as_json:
-        _print_json(found.as_dict())
+        show_json(found.as_dict())
         return
-    _print_rows(
+    show_table(None,
         ("way", "records", "matched", "right", "wrong", "missed", "precision", "recall", "F1"),
         [
             (s.method, s.records, s.matched, s.right, s.wrong, s.missed, f"{s.precision:.5f}", f"{s.recall:.5f}", f"{s.f1:.5f}")
@@ -99,17 +98,8 @@ def evaluate(
         f"open after the cascade: {found.open_share:.1%}; {found.cpu_seconds_per_million:.0f} CPU seconds per million records"
     )
     print("wrong links by kind: " + (", ".join(f"{kind} {n}" for kind, n in found.wrong_by_kind.items()) or "none"))
-    _print_rows(
+    show_table(
+        None,
         ("slip", "open records", "linked rightly", "asked rightly"),
         [(kind, *counts) for kind, counts in found.open_by_kind.items()],
     )
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2, default=str))
-
-
-def _print_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    print("\t".join(columns))
-    for row in rows:
-        print("\t".join(str(cell) for cell in row))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
+
+from p06.commands.printing import show_json, show_table
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,9 +41,9 @@ def list_pairs(
         contract.load(source)
     found = steward.queue(source, Period.parse(period) if period else None, all_pairs)
     if as_json:
-        _print_json([pair.as_dict() for pair in found])
+        show_json([pair.as_dict() for pair in found])
         return
-    _table(
+    show_table(None,
         ("pair", "source", "periods", "weight", *steward.AGREEMENTS, "rows", "proposal", "decision"),
         [
             (
@@ -68,12 +68,11 @@ def show(
 
     name, source, period, sides = steward.show(pair, reveal)
     if as_json:
-        _print_json(
-            {"pair": name, "source": source, "period": str(period), "fields": [side.__dict__ for side in sides]}
-        )
+        show_json({"pair": name, "source": source, "period": str(period), "fields": [side.__dict__ for side in sides]})
         return
     print(f"{name}  {source} {period}", file=sys.stderr)
-    _table(
+    show_table(
+        None,
         ("field", "record", "register", "agrees"),
         [(side.field, side.record, side.register, side.agrees) for side in sides],
     )
@@ -104,9 +103,9 @@ def log(as_json: Json = False) -> None:
 
     found = steward.entries()
     if as_json:
-        _print_json([entry.__dict__ for entry in found])
+        show_json([entry.__dict__ for entry in found])
         return
-    _table(
+    show_table(None,
         ("entry", "pair", "source", "verdict", "weight", "who", "at", "in force", "why"),
         [
             (
@@ -142,27 +141,3 @@ def _decide(pair: str, verdict: Literal["accept", "reject", "undone"], why: str 
     name, entered = steward.decide(pair, verdict, why)
     words = {"accept": "accepted", "reject": "rejected", "undone": "undone"}[verdict]
     print(f"{name}  {words}" if entered else f"{name}  was {words} already")
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2, default=str))
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table on a terminal, tab-separated lines otherwise."""
-    rows = [["" if cell is None else str(cell) for cell in row] for row in rows]
-    if not sys.stdout.isatty():
-        print("\t".join(columns))
-        for row in rows:
-            print("\t".join(row))
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table()
-    for column in columns:
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    Console().print(table)
