@@ -7,7 +7,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -333,6 +333,8 @@ def _alone() -> Iterator[None]:
             yield
         finally:
             _holding = False
+            with suppress(psycopg.Error):  # the server forgets it with the session, but not before the next one asks
+                connection.execute("select pg_advisory_unlock(%s)", (_LOCK,))
 
 
 def _who() -> str:
