@@ -72,10 +72,11 @@ def ensure_running() -> None:
             for database in (WAREHOUSE, AIRFLOW):
                 _create_database(connection, database)
         _create_roles(connection)
-        from p06 import migrate
+        from p06 import migrate, seal
 
         with psycopg.connect(_administrator_url(WAREHOUSE)) as warehouse:
-            migrate.apply(warehouse, settings().migrations)
+            if migrate.apply(warehouse, settings().migrations):
+                seal.begin(warehouse)
     _ready.add(home)
 
 
