@@ -10,6 +10,15 @@ create table control.release_record (
 comment on table control.release_record is 'What went into a release and what came out, as JSON with sorted keys; written in the transaction that publishes it.';
 grant select, insert on control.release_record to p06_publisher;
 
+-- one row per build that passed its gate: rows and digest of its marts, kept when its rows are dropped
+create table control.build_figure (
+    build_id bigint primary key references control.build,
+    document text not null
+);
+comment on table control.build_figure is 'Rows and digest of each mart of a build and its records by match method, as JSON with sorted keys.';
+grant select, insert, update on control.build_figure to p06_builder;
+grant select on control.build_figure to p06_publisher;
+
 -- one row per entry, numbered without gaps; never changed and never removed
 create table control.seal (
     entry_no bigint primary key check (entry_no >= 1),

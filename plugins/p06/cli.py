@@ -14,6 +14,9 @@ import typer
 from p06.commands import linkage, steward
 from p06.commands.conflicts import conflicts
 from p06.commands.printing import show_json, show_table
+from p06.commands.record import diff
+from p06.commands.record import show as show_release
+from p06.commands.verify import verify
 from p06.errors import P06Error, Refused, UsageError, messages
 
 app = typer.Typer(
@@ -515,11 +518,20 @@ def clean() -> None:
 
 
 @app.command(epilog="Example: p06 releases 2024-02")
-def releases(period: Annotated[str | None, typer.Argument(metavar="[PERIOD]")] = None, as_json: Json = False) -> None:
-    """Every release, which is current, which are kept."""
+def releases(
+    period: Annotated[str | None, typer.Argument(metavar="[PERIOD]")] = None,
+    show: Annotated[
+        str | None, typer.Option(metavar="RELEASE", help="One release: inputs, gate, approvals, rows, what it changed.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Every release, which is current, which are kept; or the record of one."""
     from p06 import database, publish
     from p06.period import Period
 
+    if show is not None:
+        show_release(show, as_json)
+        return
     with database.connect("publisher", autocommit=True) as connection:
         found = publish.releases(connection, Period.parse(period) if period else None)
     if as_json:
@@ -633,6 +645,8 @@ def explain(code: Annotated[str, typer.Argument(help="A code like P06-LOAD-014, 
 
 
 app.command(epilog="Example: p06 conflicts health_visit 2024-02 --to conflicts.html")(conflicts)
+app.command(epilog="Example: p06 diff 2024-02.1 2024-02.2")(diff)
+app.command(epilog="Example: p06 verify --head")(verify)
 
 
 @app.command("new-source", epilog="Example: p06 new-source civil_status_event --sector civil_status")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import psycopg
 
-from p06 import fault
+from p06 import fault, record, seal
 from p06.errors import P06Error, UsageError
 from p06.period import Period
 from p06.plan import Ledger
@@ -46,6 +46,7 @@ def publish(connection: psycopg.Connection[Any], build_id: int, who: str, why: s
     Raises P06Error P06-RELEASE-002 when the inputs changed since the build started, P06-RELEASE-003 when a newer
     build was published or wrote the register's state, P06-RELEASE-004 when the build has not passed.
     """
+    prepared = record.prepare(connection, build_id)
     with connection.transaction():
         connection.execute("set local lock_timeout = '10s'")
         connection.execute("select state from control.register_state for update")
@@ -95,6 +96,7 @@ def publish(connection: psycopg.Connection[Any], build_id: int, who: str, why: s
             (build_id,),
         )
         connection.execute("delete from control.hold where period = %s", (first_day,))
+        record.write(connection, prepared, release_id, previous)
         fault.point("publish.written")
     fault.point("publish.committed")
     return release_id
@@ -150,8 +152,9 @@ def rollback(
         )
         if moves:
             connection.execute("update control.register_state set state = %s", (before,))
-        _event(connection, period, "rollback", current.release_id, target.release_id, who, why)
+        event = _event(connection, period, "rollback", current.release_id, target.release_id, who, why)
         hold(connection, period, "rollback", Ledger(connection).inputs(period).fingerprint, gate_key, None, who, why)
+        seal.enter(connection, "pointer_event", [event])
         fault.point("rollback.written")
     register: Literal["untouched", "moved", "stayed"] = "untouched" if after == before else "stayed"
     return Rollback(period, current.release_id, target.release_id, "moved" if moves else register)
@@ -239,12 +242,14 @@ def _event(
     to_release: str,
     who: str,
     why: str | None,
-) -> None:
-    connection.execute(
+) -> int:
+    row = connection.execute(
         "insert into control.pointer_event (period, kind, from_release, to_release, who, why, register_state)"
-        " select %s, %s, %s, %s, %s, %s, s.state from control.register_state as s",
+        " select %s, %s, %s, %s, %s, %s, s.state from control.register_state as s returning event_id",
         (period.first_day, kind, from_release, to_release, who, why),
-    )
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 _WARNED = """

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import psycopg
 
-from p06 import database, fault, publish, steward
+from p06 import database, fault, publish, record, seal, steward
 from p06.build import BuildSpec
 from p06.errors import Busy, GateBlocked, NotReady, P06Error
 from p06.period import Period
@@ -110,6 +110,8 @@ def build(period: Period, report: Report = lambda text: None) -> int:
             with connection.transaction():
                 for test in failed:
                     _record_failed_test(connection, spec, test)
+                if failed:
+                    seal.enter(connection, "check_result", [f"dbt:{spec.build_id}"])
                 _finish(connection, spec.build_id, "built")
         fault.point("build.recorded")
         return spec.build_id
@@ -136,7 +138,10 @@ def gate(build_id: int) -> str:
             (build_id, f"dbt:{build_id}"),
         ).fetchall()
         blocked = verdict.outcome == "blocked" or bool(broken)
+        measured = None if blocked else record.measure(connection, build_id)
         with connection.transaction():
+            if measured is not None:
+                record.keep(connection, build_id, measured)
             _finish(connection, build_id, "blocked" if blocked else "passed", gates.marts_key())
             if blocked:
                 publish.hold(connection, period, "blocked", fingerprint, gates.marts_key(), build_id, _who(), "gate 2")
