@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from p06.commands import linkage, steward
+from p06.commands.backup import backup, restore
 from p06.commands.conflicts import conflicts
 from p06.commands.printing import show_json, show_table
 from p06.commands.record import diff
@@ -647,6 +648,8 @@ def explain(code: Annotated[str, typer.Argument(help="A code like P06-LOAD-014, 
 app.command(epilog="Example: p06 conflicts health_visit 2024-02 --to conflicts.html")(conflicts)
 app.command(epilog="Example: p06 diff 2024-02.1 2024-02.2")(diff)
 app.command(epilog="Example: p06 verify --head")(verify)
+app.command(epilog="Example: p06 backup /srv/backup/2024-03-01")(backup)
+app.command(epilog="Example: P06_HOME=/srv/p06 p06 restore /srv/backup/2024-03-01")(restore)
 
 
 @app.command("new-source", epilog="Example: p06 new-source civil_status_event --sector civil_status")
