@@ -39,14 +39,16 @@ create table control.approval_answer (
     role text not null default session_user,
     via text not null check (via in ('cli', 'airflow', 'page')),
     why text,
-    at timestamptz not null default clock_timestamp()
+    at timestamptz not null default clock_timestamp(),
+    carried_from bigint references control.approval_answer
 );
 create index on control.approval_answer (build_id);
 comment on table control.approval_answer is 'Who approved or rejected a build, when, why and by which way.';
 comment on column control.approval_answer.who is 'The account of the operating system (cli) or of Airflow (airflow, page).';
 comment on column control.approval_answer.role is 'The login of the database that wrote it.';
+comment on column control.approval_answer.carried_from is 'The answer this one repeats: the same question about a build made again of the same inputs.';
 
--- one row per release and question, the newest of each build, and what became of it
+-- one row per build that was asked about: its newest question, and what became of it
 create view control.approval as
 select
     r.request_id,
@@ -120,6 +122,32 @@ begin
 end
 $function$;
 comment on function quality.answer_approval is 'Approve or reject what waits; a rejection holds the period as a block does.';
+
+-- A build that was approved and then overtaken by another month's register is made again. The answer holds for it when
+-- the question is the same one: month, inputs, suites, reasons and every figure of the evidence. Returns whether it did.
+create function control.carry_approval(request bigint)
+returns boolean
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    insert into control.approval_answer (
+        request_id, build_id, period, fingerprint, verdict, who, role, via, why, carried_from
+    )
+    select n.request_id, n.build_id, n.period, n.fingerprint, a.verdict, a.who, a.role, a.via, a.why, a.answer_id
+    from control.approval_request as n
+    inner join control.approval_request as o on o.request_id = (
+        select max(e.request_id) from control.approval_request as e where e.period = n.period and e.request_id < n.request_id
+    )
+    inner join control.approval_answer as a on a.request_id = o.request_id and a.verdict = 'approve'
+    inner join control.build as b on b.build_id = o.build_id and b.state = 'passed' and b.build_id < n.build_id
+    where n.request_id = request
+        and (o.fingerprint, o.gate_key, o.asks, o.evidence) = (n.fingerprint, n.gate_key, n.asks, n.evidence)
+    on conflict (request_id) do nothing;
+    return found;
+end
+$function$;
+comment on function control.carry_approval is 'Repeat the answer to the same question about an earlier build of the same inputs.';
 
 -- What a release says beside its figures. Written with the release; which ones readers see follows the pointer.
 create table control.footnote (
@@ -210,6 +238,7 @@ grant update (kept) on control.release to p06_publisher;
 grant select on control.approval_request, control.approval_answer, control.approval, control.footnote
 to p06_builder, p06_publisher;
 grant insert on control.approval_request to p06_builder;
+grant execute on function control.carry_approval(bigint) to p06_builder;
 grant insert on control.footnote to p06_publisher;
 grant select on quality.approval to p06_quality;
 grant execute on function quality.answer_approval(bigint, text, text, text, text) to p06_quality;
