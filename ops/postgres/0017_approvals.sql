@@ -140,7 +140,8 @@ begin
         select max(e.request_id) from control.approval_request as e where e.period = n.period and e.request_id < n.request_id
     )
     inner join control.approval_answer as a on a.request_id = o.request_id and a.verdict = 'approve'
-    inner join control.build as b on b.build_id = o.build_id and b.state = 'passed' and b.build_id < n.build_id
+    inner join control.build as b on b.build_id = o.build_id and b.build_id < n.build_id
+        and b.state in ('passed', 'dropping', 'dropped')
     where n.request_id = request
         and (o.fingerprint, o.gate_key, o.asks, o.evidence) = (n.fingerprint, n.gate_key, n.asks, n.evidence)
     on conflict (request_id) do nothing;
@@ -239,6 +240,7 @@ grant select on control.approval_request, control.approval_answer, control.appro
 to p06_builder, p06_publisher;
 grant insert on control.approval_request to p06_builder;
 grant execute on function control.carry_approval(bigint) to p06_builder;
+grant execute on function control.passed_gate(bigint) to p06_publisher;
 grant insert on control.footnote to p06_publisher;
 grant select on quality.approval to p06_quality;
 grant execute on function quality.answer_approval(bigint, text, text, text, text) to p06_quality;
