@@ -94,7 +94,7 @@ begin
         select b.build_id::text, jsonb_build_object(
             'period', b.period, 'fingerprint', b.fingerprint, 'model_hash', b.model_hash, 'gate_key', b.gate_key,
             'register_state_before', b.register_state_before, 'register_state_after', b.register_state_after,
-            'started_at', b.started_at, 'inputs', control.seal_hash(b.inputs::text), 'extracts', (
+            'started_at', b.started_at, 'approval', b.approval, 'inputs', control.seal_hash(b.inputs::text), 'extracts', (
                 select control.seal_hash(string_agg(
                     concat_ws(' ', x.source, x.period, x.extract_id), e'\n' order by x.source collate pg_catalog."C", x.period))
                 from control.build_extract as x where x.build_id = b.build_id))::text
@@ -138,6 +138,36 @@ begin
                 ' group by i.release_id order by i.release_id'
             using of_keys;
         end if;
+    when 'approval_request' then
+        return query
+        select q.request_id::text, jsonb_build_object(
+            'build', q.build_id, 'period', q.period, 'fingerprint', q.fingerprint, 'gate_key', q.gate_key,
+            'asked_by', q.asked_by, 'role', q.role, 'asked_at', q.asked_at, 'answer_by', q.answer_by,
+            'asks', control.seal_hash(q.asks::text), 'evidence', control.seal_hash(q.evidence::text))::text
+        from control.approval_request as q
+        where of_keys is null or q.request_id = any(of_keys::bigint[])
+        order by q.request_id;
+    when 'approval_answer' then
+        return query
+        select a.answer_id::text, jsonb_build_object(
+            'request', a.request_id, 'build', a.build_id, 'period', a.period, 'fingerprint', a.fingerprint,
+            'verdict', a.verdict, 'who', a.who, 'role', a.role, 'via', a.via, 'why', a.why, 'at', a.at,
+            'carried_from', a.carried_from)::text
+        from control.approval_answer as a
+        where of_keys is null or a.answer_id = any(of_keys::bigint[])
+        order by a.answer_id;
+    when 'footnote' then
+        return query
+        select n.release_id, jsonb_build_object('rows', count(*), 'notes', control.seal_hash(string_agg(n.said, e'\n' order by n.number)))::text
+        from (
+            select f.release_id, f.number, jsonb_build_array(
+                f.number, f.period, f.source, f.mart, f.indicator_code, f."check", f.dimension, f.severity, f.text_en,
+                f.text_vi, f.observed, f.threshold, f.waived_by, f.extract_period)::text as said
+            from control.footnote as f
+            where of_keys is null or f.release_id = any(of_keys)
+        ) as n
+        group by n.release_id
+        order by n.release_id;
     when 'steward_decision' then
         return query
         select d.entry_id::text, jsonb_build_object(
@@ -158,7 +188,7 @@ end
 $$;
 comment on function control.seal_rows is 'What the rows of one kind of the ledger say, as the chain covers them; all of them, or those with these keys.';
 
--- The rows this transaction has added to the books that functions write for stewards.
+-- The rows this transaction has added to the books that functions of the database write.
 create function control.seal_entered() returns table (subject text, key text)
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -169,7 +199,15 @@ begin atomic
     union all
     select 'access_log'::text, l.entry_id::text
     from control.access_log as l
-    where l.xmin = pg_current_xact_id()::xid;
+    where l.xmin = pg_current_xact_id()::xid
+    union all
+    select 'approval_request'::text, q.request_id::text
+    from control.approval_request as q
+    where q.xmin = pg_current_xact_id()::xid
+    union all
+    select 'approval_answer'::text, a.answer_id::text
+    from control.approval_answer as a
+    where a.xmin = pg_current_xact_id()::xid;
 end;
 
 -- The newest entry, with the chain held until the transaction ends; nothing when there is no chain yet.
@@ -210,8 +248,8 @@ revoke all on function
 control.seal_hash(text), control.seal_rows(text, text[]), control.seal_entered(), control.seal_head(),
 control.seal_append(bigint, timestamptz, text[], text[], text[], text, bytea[])
 from public;
-grant usage on schema control to p06_steward;
+grant usage on schema control to p06_steward, p06_quality;
 grant execute on function
 control.seal_rows(text, text[]), control.seal_entered(), control.seal_head(),
 control.seal_append(bigint, timestamptz, text[], text[], text[], text, bytea[])
-to p06_loader, p06_builder, p06_publisher, p06_steward;
+to p06_loader, p06_builder, p06_publisher, p06_steward, p06_quality;

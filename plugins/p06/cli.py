@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from p06.commands import linkage, steward
+from p06.commands import approval, linkage, steward
 from p06.commands.backup import backup, restore
 from p06.commands.conflicts import conflicts
 from p06.commands.printing import show_json, show_table
@@ -540,10 +540,10 @@ def releases(
         return
     show_table(
         "Releases",
-        ("release", "period", "build", "published", "gate", "current", "kept"),
+        ("release", "period", "build", "published", "gate", "approved by", "current", "kept"),
         [
             (
-                r.release_id, r.period, r.build_id, r.published_at.isoformat(timespec="seconds"), r.gate,
+                r.release_id, r.period, r.build_id, r.published_at.isoformat(timespec="seconds"), r.gate, r.approved_by,
                 "current" if r.current else "", "kept" if r.kept else "dropped",
             )
             for r in found
@@ -645,6 +645,9 @@ def explain(code: Annotated[str, typer.Argument(help="A code like P06-LOAD-014, 
     )
 
 
+app.command(epilog="Example: p06 approvals --json")(approval.approvals)
+app.command(epilog="Example: p06 approve 2024-02 --why 'the flood closed three clinics'")(approval.approve)
+app.command(epilog="Example: p06 reject 2024-02 --why 'the sender mends the fees'")(approval.reject)
 app.command(epilog="Example: p06 conflicts health_visit 2024-02 --to conflicts.html")(conflicts)
 app.command(epilog="Example: p06 diff 2024-02.1 2024-02.2")(diff)
 app.command(epilog="Example: p06 verify --head")(verify)

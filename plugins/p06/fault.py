@@ -44,6 +44,9 @@ RELEASE = (
     "publish.checked",  # the fingerprint still holds
     "publish.written",  # pointers are moved, not committed
     "publish.committed",
+    "approval.asked",  # the question is asked once more, not committed
+    "approval.answered",  # an officer's answer is committed, nothing was published for it
+    "approval.told",  # the release is published or held, Airflow still shows the question
     "rollback.checked",  # the release to go back to is known
     "rollback.written",  # pointers are moved, not committed
 )

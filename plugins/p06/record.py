@@ -130,6 +130,7 @@ def write(connection: Connection, prepared: Prepared, release_id: str, previous:
             "release": [release_id],
             "release_record": [release_id],
             "pointer_event": [event],
+            "footnote": [release_id],
             "indicator_edition": [release_id],
         },
     )
@@ -362,8 +363,9 @@ def _waivers() -> tuple[suite.Waiver, ...]:
 
 
 def _approvals(connection: Connection, build_id: int) -> list[dict[str, Any]]:
-    """Nothing asks for one yet."""
-    return []
+    """Every question about the build, oldest first, with its answer where there is one."""
+    rows = connection.execute(_APPROVALS, (build_id,)).fetchall()
+    return [dict(zip(_ANSWERED, row, strict=True)) for row in rows]
 
 
 @cache
@@ -431,6 +433,17 @@ select
 from asked as a
 inner join last_run as l on l.subject = a.subject and l.run = a.run
 order by a.period, a.source, a.mart, a."check", a.run
+"""
+_ANSWERED = ("request", "asks", "asked_by", "asked_at", "answer_by", "verdict", "who", "role", "via", "why", "at")
+_APPROVALS = """
+select
+    q.request_id, q.asks, q.asked_by, to_char(q.asked_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+    to_char(q.answer_by at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+    a.verdict, a.who, a.role, a.via, a.why, to_char(a.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+from control.approval_request as q
+left join control.approval_answer as a on a.request_id = q.request_id
+where q.build_id = %s
+order by q.request_id
 """
 _DIFFERING = """
 select

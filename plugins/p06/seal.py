@@ -27,8 +27,8 @@ Connection = psycopg.Connection[Any]
 BEGIN = "chain"  # the subject of the entry a chain begins with, or begins anew
 # What the chain covers, each the name of a kind of row in control.seal_rows.
 SUBJECTS = (
-    "load_attempt", "extract", "accepted", "check_result", "build", "release", "release_record", "pointer_event",
-    "indicator_edition", "steward_decision", "access_log",
+    "load_attempt", "extract", "accepted", "check_result", "approval_request", "approval_answer", "build", "release",
+    "release_record", "footnote", "pointer_event", "indicator_edition", "steward_decision", "access_log",
 )  # fmt: skip
 _BEGUN, _ANEW = "begun", "anew"
 _HEAD = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")
@@ -129,7 +129,7 @@ def enter_all(
 
 
 def enter_entered(connection: Connection) -> None:
-    """Enter what functions of the database wrote in this transaction: stewards' decisions, the access log."""
+    """Enter what functions of the database wrote in this transaction: decisions, approvals, the access log."""
     found: dict[str, list[str]] = {}
     for subject, key in connection.execute("select subject, key from control.seal_entered()").fetchall():
         found.setdefault(subject, []).append(key)

@@ -104,6 +104,9 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     for one in gate["waivers"]:
         yield f"waiver       {one['subject']} {one['check'] or ''}, {one.get('owner')}, until {one.get('until')}"
     for one in found["approvals"]:
+        if one["verdict"] is None:
+            yield f"approval     asked by {one['asked_by']} at {one['asked_at']}, not answered"
+            continue
         yield f"approval     {one['verdict']} by {one['who']} at {one['at']}" + (
             f": {one['why']}" if one["why"] else ""
         )
