@@ -260,25 +260,29 @@ def verify(connection: Connection, expected: str | None = None) -> Verdict:
         raise UsageError("P06-SEAL-004")
     with connection.transaction():
         connection.execute("set transaction isolation level repeatable read, read only")
-        chain = _Chain(_keys())
-        with connection.cursor("seal") as cursor:
-            cursor.execute(
-                "select entry_no, at, subject, key, content, key_id, mac from control.seal order by entry_no"
-            )
-            for row in cursor:
-                number, at, subject, key, content, key_id, mac = row
-                chain.take(number, at, subject, key, content, key_id, bytes(mac))
-        if chain.key_id is not None and chain.key_id not in chain.keys:
-            raise P06Error("P06-SEAL-001")
-        findings = list(chain.findings)
-        if expected is not None and expected not in (chain.heads(int(expected.partition(":")[0]))):
-            findings.append(Finding(BEGIN, None, "head differs"))
-        rows = 0
-        for subject in SUBJECTS:
-            present = {key: json.loads(content) for key, content in _rows(connection, subject, None)}
-            rows += len(present)
-            findings += _compared(subject, chain.latest.get(subject, {}), present)
-        findings += _pointers(connection)
+        return check(connection, expected)
+
+
+def check(connection: Connection, expected: str | None = None) -> Verdict:
+    """The same in the transaction of the caller."""
+    chain = _Chain(_keys())
+    with connection.cursor("seal") as cursor:
+        cursor.execute("select entry_no, at, subject, key, content, key_id, mac from control.seal order by entry_no")
+        for number, at, subject, key, content, key_id, mac in cursor:
+            chain.take(number, at, subject, key, content, key_id, bytes(mac))
+    if chain.key_id is not None and chain.key_id not in chain.keys:
+        raise P06Error("P06-SEAL-001")
+    findings = list(chain.findings)
+    if not chain.number:
+        findings.append(Finding(BEGIN, None, "entry missing"))
+    if expected is not None and expected not in chain.heads(int(expected.partition(":")[0])):
+        findings.append(Finding(BEGIN, None, "head differs"))
+    rows = 0
+    for subject in SUBJECTS:
+        present = {key: json.loads(content) for key, content in _rows(connection, subject, None)}
+        rows += len(present)
+        findings += _compared(subject, chain.latest.get(subject, {}), present)
+    findings += _pointers(connection)
     return Verdict(chain.number, rows, chain.head, tuple(chain.beginnings), tuple(findings))
 
 
