@@ -16,8 +16,7 @@ create table control.build_figure (
     document text not null
 );
 comment on table control.build_figure is 'Rows and digest of each mart of a build and its records by match method, as JSON with sorted keys.';
-grant select, insert, update on control.build_figure to p06_builder;
-grant select on control.build_figure to p06_publisher;
+grant select, insert on control.build_figure to p06_builder, p06_publisher;
 
 -- one row per entry, numbered without gaps; never changed and never removed
 create table control.seal (

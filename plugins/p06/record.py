@@ -54,10 +54,9 @@ def measure(connection: Connection, build_id: int) -> str:
 
 
 def keep(connection: Connection, build_id: int, measured: str) -> None:
-    """Remember what a build holds, in the transaction that lets it pass."""
+    """Remember what a build holds, in the transaction that lets it pass or publishes it."""
     connection.execute(
-        "insert into control.build_figure (build_id, document) values (%s, %s)"
-        " on conflict (build_id) do update set document = excluded.document",
+        "insert into control.build_figure (build_id, document) values (%s, %s) on conflict (build_id) do nothing",
         (build_id, measured),
     )
 
@@ -95,6 +94,7 @@ def write(connection: Connection, prepared: Prepared, release_id: str, previous:
     changed = prepared.changed
     if previous != prepared.previous:
         changed = _changed(connection, period, build_id, prepared.figures, previous)
+    keep(connection, build_id, canonical(prepared.figures))
     month = Period.of(period)
     event, who, why = connection.execute(  # type: ignore[misc]
         "select event_id, who, why from control.pointer_event where to_release = %s order by event_id desc limit 1",
