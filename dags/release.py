@@ -3,6 +3,7 @@
 from airflow.sdk import dag
 
 from p06 import contract
+from p06.airflow.approval import ask_for_approval
 from p06.airflow.release import REBUILD, build, gate, publish, stale
 from p06.airflow.schedule import on_any_acceptance, retried
 
@@ -18,10 +19,12 @@ from p06.airflow.schedule import on_any_acceptance, retried
     max_active_runs=1,
 )
 def release() -> None:
-    """Ask, build, gate, publish."""
+    """Ask the ledger, build, gate, publish; or ask the officers, when one of them must approve it."""
     built = build()
     stale() >> built
-    publish(gate(built))
+    passed = gate(built)
+    publish(passed)
+    ask_for_approval(passed)
 
 
 release()

@@ -3,7 +3,7 @@
 from airflow.sdk import dag
 
 from p06.airflow.schedule import now_and_then, retried
-from p06.airflow.watch import load_what_arrived, tell_what_is_missing, tidy, wake_releases
+from p06.airflow.watch import ask_officers, load_what_arrived, tell_what_is_missing, tidy, wake_releases
 
 
 @dag(
@@ -18,7 +18,7 @@ from p06.airflow.watch import load_what_arrived, tell_what_is_missing, tidy, wak
 )
 def watch() -> None:
     """What arrived, what is stale, what is late, what is left over."""
-    load_what_arrived() >> wake_releases() >> tell_what_is_missing() >> tidy()
+    load_what_arrived() >> wake_releases() >> ask_officers() >> tell_what_is_missing() >> tidy()
 
 
 watch()

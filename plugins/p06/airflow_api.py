@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ACTIVE = ("queued", "running")
 ENDED = ("success", "failed")
 SERVICE = "p06"  # the account that starts runs
+OFFICERS = "P06_OFFICERS"
 _PAGE = 100
 _CONFLICT = 409
 
@@ -41,6 +42,15 @@ class Run:
     def source(self) -> str | None:
         """The source whose load this is."""
         return self.dag_id.removeprefix("load__") if self.dag_id.startswith("load__") else None
+
+
+@dataclass(frozen=True)
+class Question:
+    """A task that waits for a person."""
+
+    run_id: str
+    task_id: str
+    subject: str
 
 
 @dataclass
@@ -123,6 +133,26 @@ class Client:
         """Task -> state in one run."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
         return {item["task_id"]: str(item["state"]) for item in self._pages(path, "task_instances", {})}
+
+    def questions(self, dag_id: str) -> list[Question]:
+        """What a DAG's parked runs wait for a person to answer, oldest first."""
+        query = {"response_received": False, "state": ["awaiting_input", "deferred"], "order_by": "created_at"}
+        found = self._pages(f"/api/v2/dags/{dag_id}/dagRuns/~/hitlDetails", "hitl_details", query)
+        return [
+            Question(item["task_instance"]["dag_run_id"], item["task_instance"]["task_id"], item["subject"])
+            for item in found
+        ]
+
+    def respond(self, dag_id: str, question: Question, option: str) -> bool:
+        """Choose an option; whether nobody had answered yet."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{question.run_id}/taskInstances/{question.task_id}/-1/hitlDetails"
+        try:
+            self._call("PATCH", path, {"chosen_options": [option], "params_input": {}})
+        except P06Error as error:
+            if error.where.get("status") == _CONFLICT:
+                return False
+            raise
+        return True
 
     def asset_events(self, name: str | None = None) -> list[dict[str, Any]]:
         """Asset events (of the asset of that name), oldest first, each with ``partition_key`` and ``source_run_id``.
@@ -234,6 +264,11 @@ def connect() -> Client:
         return Client(url, user, passwords[user])
     except (KeyError, FileNotFoundError):
         raise P06Error("P06-STACK-004") from None
+
+
+def officers() -> tuple[str, ...]:
+    """The accounts of Airflow that may answer what waits for approval: ``P06_OFFICERS``, separated by commas."""
+    return tuple(dict.fromkeys(filter(None, (name.strip() for name in os.environ.get(OFFICERS, "officer").split(",")))))
 
 
 def local_url() -> str:

@@ -11,9 +11,13 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from p06.commands import linkage, steward
+from p06.commands import approval, linkage, steward
+from p06.commands.backup import backup, restore
 from p06.commands.conflicts import conflicts
 from p06.commands.printing import show_json, show_table
+from p06.commands.record import diff
+from p06.commands.record import show as show_release
+from p06.commands.verify import verify
 from p06.errors import P06Error, Refused, UsageError, messages
 
 app = typer.Typer(
@@ -515,11 +519,20 @@ def clean() -> None:
 
 
 @app.command(epilog="Example: p06 releases 2024-02")
-def releases(period: Annotated[str | None, typer.Argument(metavar="[PERIOD]")] = None, as_json: Json = False) -> None:
-    """Every release, which is current, which are kept."""
+def releases(
+    period: Annotated[str | None, typer.Argument(metavar="[PERIOD]")] = None,
+    show: Annotated[
+        str | None, typer.Option(metavar="RELEASE", help="One release: inputs, gate, approvals, rows, what it changed.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Every release, which is current, which are kept; or the record of one."""
     from p06 import database, publish
     from p06.period import Period
 
+    if show is not None:
+        show_release(show, as_json)
+        return
     with database.connect("publisher", autocommit=True) as connection:
         found = publish.releases(connection, Period.parse(period) if period else None)
     if as_json:
@@ -527,10 +540,10 @@ def releases(period: Annotated[str | None, typer.Argument(metavar="[PERIOD]")] =
         return
     show_table(
         "Releases",
-        ("release", "period", "build", "published", "gate", "current", "kept"),
+        ("release", "period", "build", "published", "gate", "approved by", "current", "kept"),
         [
             (
-                r.release_id, r.period, r.build_id, r.published_at.isoformat(timespec="seconds"), r.gate,
+                r.release_id, r.period, r.build_id, r.published_at.isoformat(timespec="seconds"), r.gate, r.approved_by,
                 "current" if r.current else "", "kept" if r.kept else "dropped",
             )
             for r in found
@@ -632,7 +645,14 @@ def explain(code: Annotated[str, typer.Argument(help="A code like P06-LOAD-014, 
     )
 
 
+app.command(epilog="Example: p06 approvals --json")(approval.approvals)
+app.command(epilog="Example: p06 approve 2024-02 --why 'the flood closed three clinics'")(approval.approve)
+app.command(epilog="Example: p06 reject 2024-02 --why 'the sender mends the fees'")(approval.reject)
 app.command(epilog="Example: p06 conflicts health_visit 2024-02 --to conflicts.html")(conflicts)
+app.command(epilog="Example: p06 diff 2024-02.1 2024-02.2")(diff)
+app.command(epilog="Example: p06 verify --head")(verify)
+app.command(epilog="Example: p06 backup /srv/backup/2024-03-01")(backup)
+app.command(epilog="Example: P06_HOME=/srv/p06 p06 restore /srv/backup/2024-03-01")(restore)
 
 
 @app.command("new-source", epilog="Example: p06 new-source civil_status_event --sector civil_status")

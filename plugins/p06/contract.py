@@ -28,6 +28,7 @@ ColumnKind = Literal["text", "code", "enum", "id12", "date", "timestamp", "numer
 Classification = Literal["public", "internal", "basic", "sensitive", "identifier"]
 SourceKind = Literal["register", "state", "events"]
 RegisterForm = Literal["changes", "snapshot"]
+Approval = Literal["always", "on_warnings", "never"]
 
 IDENTITY = ("citizen_id", "old_id", "full_name", "birth_date", "sex")
 SUFFIX = ".odcs.yaml"
@@ -206,6 +207,7 @@ class Contract:
     allow_missing: bool = False
     legal_basis: tuple[str, ...] = ()
     register_forms: tuple[tuple[RegisterForm, Span], ...] = ()  # of a register; in other periods it sends changes
+    approval: Approval = "never"  # when a month with its data waits for a quality officer before it is published
     hash: str = field(default="", compare=False)
 
     @property
@@ -431,6 +433,7 @@ class _Reader:
             allow_missing=self.flag(own, "allowMissing"),
             legal_basis=self.legal_basis(own.get("legalBasis")),
             register_forms=self.register_forms(own.get("registerForm"), cast(SourceKind, kind)),
+            approval=self.approval(own.get("approval")),
         )
         object.__setattr__(contract, "hash", _hash(contract))
         return contract
@@ -689,6 +692,13 @@ class _Reader:
         if value is not None and not isinstance(value, list):
             self.fail("P06-CONTRACT-014", at="legalBasis")
         return tuple(map(str, value or ()))
+
+    def approval(self, value: Any) -> Approval:
+        if value is None:
+            return "never"
+        if value not in get_args(Approval):
+            self.fail("P06-CONTRACT-014", at="approval")
+        return cast(Approval, value)
 
     def day(self, value: Any, at: str) -> int | None:
         if value is None:

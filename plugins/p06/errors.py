@@ -77,6 +77,12 @@ class NotReady(P06Error):
     exit_code = 5
 
 
+class Waiting(P06Error):
+    """A build waits for a person's answer, or was answered with no."""
+
+    exit_code = 5
+
+
 class Busy(P06Error):
     """Another run holds the period."""
 

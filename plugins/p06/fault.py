@@ -44,10 +44,22 @@ RELEASE = (
     "publish.checked",  # the fingerprint still holds
     "publish.written",  # pointers are moved, not committed
     "publish.committed",
+    "approval.asked",  # the question is asked once more, not committed
+    "approval.answered",  # an officer's answer is committed, nothing was published for it
+    "approval.told",  # the release is published or held, Airflow still shows the question
     "rollback.checked",  # the release to go back to is known
     "rollback.written",  # pointers are moved, not committed
 )
-STEPS = PULL + LOAD + REPLAY + RELEASE
+BACKUP = (
+    "backup.copied",  # the database is copied, nothing else
+    "backup.written",  # every part and the manifest are there, not in their place
+    "backup.done",
+    "restore.started",  # the backup is checked, nothing is copied
+    "restore.copied",  # every part is there, the database is not recovered
+    "restore.recovered",  # nothing is in its place
+    "restore.moved",  # every part is in its place, the mark of a restore under way is not gone
+)
+STEPS = PULL + LOAD + REPLAY + RELEASE + BACKUP
 
 
 def point(step: str) -> None:

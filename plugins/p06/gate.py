@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import psycopg
 from psycopg import sql
 
-from p06 import database, suite
+from p06 import database, seal, suite
 from p06.errors import P06Error
 from p06.period import Period
 from p06.suite import Check, Dimension, Kind, Severity, Suite
@@ -595,4 +595,5 @@ def _store(
                 for r in results
             ],
         )
+        seal.enter(connection, "check_result", [run])
     return Verdict(outcome(results), tuple(results), run)

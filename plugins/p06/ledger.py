@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
+from p06 import seal
 from p06.area_codes import AreaCodes
 from p06.contract import Contract
 from p06.errors import Busy, P06Error
@@ -83,12 +84,12 @@ def held(connection: Connection, source: str, period: str) -> Iterator[None]:
 def begin(connection: Connection, source: str, period: date, delivery: str) -> int:
     """Open an attempt; call it with the lock held. Attempts of processes that died are closed as failed."""
     with connection.transaction():
-        connection.execute(
+        given_up = connection.execute(
             "update control.load_attempt set state = 'failed', ended_at = clock_timestamp()"
-            " where source = %s and period = %s and state = 'running' and extract_id is null",
+            " where source = %s and period = %s and state = 'running' and extract_id is null returning attempt_id",
             (source, period),
-        )
-        return int(
+        ).fetchall()
+        attempt_id = int(
             _one(
                 connection,
                 "insert into control.load_attempt (source, period, delivery) values (%s, %s, %s) returning attempt_id",
@@ -97,6 +98,8 @@ def begin(connection: Connection, source: str, period: date, delivery: str) -> i
                 delivery,
             )
         )
+        seal.enter(connection, "load_attempt", [number for (number,) in given_up])
+        return attempt_id
 
 
 def end(
@@ -108,11 +111,13 @@ def end(
 ) -> None:
     """Close an attempt."""
     named = [{"code": error.code, "where": _plain(error.where)} for error in mismatches]
-    connection.execute(
-        "update control.load_attempt set state = %s, ended_at = clock_timestamp(), mismatches = %s,"
-        " extract_id = coalesce(%s, extract_id) where attempt_id = %s",
-        (state, Jsonb(named), extract_id, attempt_id),
-    )
+    with connection.transaction():
+        connection.execute(
+            "update control.load_attempt set state = %s, ended_at = clock_timestamp(), mismatches = %s,"
+            " extract_id = coalesce(%s, extract_id) where attempt_id = %s",
+            (state, Jsonb(named), extract_id, attempt_id),
+        )
+        seal.enter(connection, "load_attempt", [attempt_id])
 
 
 def is_latest(connection: Connection, attempt_id: int, source: str, period: date) -> bool:
@@ -177,10 +182,12 @@ def was_refused(connection: Connection, one: Extract) -> bool:
 
 def raise_floor(connection: Connection, source: str, period: date, revision: int) -> None:
     """The accepted content was stated again under a higher revision."""
-    connection.execute(
-        "update control.accepted set revision_floor = greatest(revision_floor, %s) where source = %s and period = %s",
-        (revision, source, period),
-    )
+    with connection.transaction():
+        connection.execute(
+            "update control.accepted set revision_floor = greatest(revision_floor, %s) where source = %s and period = %s",
+            (revision, source, period),
+        )
+        seal.enter(connection, "accepted", [_place(source, period)])
 
 
 def extract(connection: Connection, extract_id: str) -> Extract | None:
@@ -271,14 +278,16 @@ def take_over(connection: Connection, one: Extract, attempt_id: int) -> None:
 
 def _own(connection: Connection, source: str, period: date, extract_id: str, attempt_id: int) -> None:
     """The attempt speaks for the extract from now on; one that died after staging it is closed as failed."""
-    connection.execute(
+    given_up = connection.execute(
         "update control.load_attempt set state = 'failed', ended_at = clock_timestamp()"
-        " where source = %s and period = %s and extract_id = %s and attempt_id <> %s and state = 'running'",
+        " where source = %s and period = %s and extract_id = %s and attempt_id <> %s and state = 'running'"
+        " returning attempt_id",
         (source, period, extract_id, attempt_id),
-    )
+    ).fetchall()
     connection.execute(
         "update control.load_attempt set extract_id = %s where attempt_id = %s", (extract_id, attempt_id)
     )
+    seal.enter(connection, "load_attempt", [number for (number,) in given_up])
 
 
 def judged(connection: Connection, one: Extract, gate_key: str, blocked: bool) -> None:
@@ -319,6 +328,7 @@ def move(connection: Connection, one: Extract, before: Accepted | None) -> None:
         (one.extract_id,),
     )
     end(connection, one.attempt_id, "accepted")
+    seal.enter_all(connection, {"extract": [one.extract_id], "accepted": [_place(one.source, period)]})
 
 
 def supersede(connection: Connection, extract_id: str) -> None:
@@ -352,6 +362,11 @@ def known_tables(connection: Connection) -> frozenset[str]:
         " cross join (values ('staging'), ('quarantine')) as s (name) where r.state = 'staged'"
     ).fetchall()
     return frozenset(name for (name,) in rows)
+
+
+def _place(source: str, period: date) -> str:
+    """How the chain names the accepted extract of a source and period."""
+    return f"{source} {period:%Y-%m}"
 
 
 def _one(connection: Connection, statement: str, *values: Any) -> Any:

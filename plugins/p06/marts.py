@@ -57,6 +57,26 @@ _RELEASE = (
     MartColumn("approved_by", "text", "who approved it, when that was asked for", "người phê duyệt, nếu cần"),
     MartColumn("current", "boolean", "whether readers see it now", "đang được phục vụ"),
 )
+_FOOTNOTE = (
+    MartColumn("period", "date", "first day of the month the figure speaks about", "ngày đầu của tháng dữ liệu"),
+    MartColumn("source", "text", "the source whose check it is, empty when a mart's", "nguồn có phép kiểm, để trống nếu là của kho"),
+    MartColumn("mart", "text", "the mart the footnote concerns", "kho mà chú thích nói tới"),
+    MartColumn("indicator_code", "text", "the indicator it concerns, empty when the mart as a whole",
+               "chỉ tiêu liên quan, để trống nếu là cả kho"),
+    MartColumn("check", "text", "name of the check", "tên phép kiểm"),
+    MartColumn("dimension", "text", "one of the six words of data quality", "một trong sáu tiêu chí chất lượng dữ liệu"),
+    MartColumn("severity", "text", "warn, or block when a waiver let it pass", "warn, hoặc block nếu được miễn trừ"),
+    MartColumn("text_en", "text", "the footnote in English", "chú thích bằng tiếng Anh"),
+    MartColumn("text_vi", "text", "the footnote in Vietnamese", "chú thích bằng tiếng Việt"),
+    MartColumn("observed", "text", "what was found", "kết quả"),
+    MartColumn("threshold", "text", "what was asked for", "ngưỡng"),
+    MartColumn("waived_by", "text", "owner, end and reason of the waiver, empty when it only warned",
+               "người miễn trừ, hạn và lý do; để trống nếu chỉ là cảnh báo"),
+    MartColumn("extract_period", "date", "month of the extract the check is about, empty when a mart's",
+               "tháng của bản trích được kiểm, để trống nếu là của kho"),
+    MartColumn("release_id", "text", "the release that carries it", "lần công bố mang chú thích"),
+    MartColumn("number", "integer", "its place among the footnotes of the release", "số thứ tự trong lần công bố"),
+)  # fmt: skip
 _AREA = (
     MartColumn("level", "text", "province or commune", "cấp: tỉnh hoặc xã"),
     MartColumn("code", "text", "code of the area; codes are used again with other meanings", "mã; mã có thể được dùng lại"),
@@ -201,7 +221,7 @@ def _stamp() -> str:
     for model in project.models().values():
         digest.update(repr(model).encode())
     for part in (
-        _WHO, _EDITION, _FOUND, _OF_EXTRACT, _RELEASE, _AREA, _AREA_CHANGE, _AREA_TODAY, _RESTATED, _RESTATE_AREAS,
+        _WHO, _EDITION, _FOUND, _OF_EXTRACT, _RELEASE, _FOOTNOTE, _AREA, _AREA_CHANGE, _AREA_TODAY, _RESTATED, _RESTATE_AREAS,
     ):  # fmt: skip
         digest.update(repr(part).encode())
     digest.update(as_published.text().encode())
@@ -417,6 +437,11 @@ def _views(models: dict[str, Model]) -> Iterable[View]:
         _RELEASE, "t",
         "(select r.*, p.release_id is not null as current from control.release as r"
         " left join control.published as p using (release_id)) as t",
+    )  # fmt: skip
+    yield (
+        "marts", "footnote", "What the current release of each month says beside its figures",
+        "Chú thích đi kèm số liệu của bản đang phục vụ của mỗi kỳ", _FOOTNOTE, "t",
+        "control.footnote as t inner join control.published as p on p.release_id = t.release_id and p.period = t.period",
     )  # fmt: skip
     yield (
         "marts", "dim_area", "Provinces and communes by the days their codes are valid",

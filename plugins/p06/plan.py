@@ -13,7 +13,7 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
-from p06 import codelist, contract, reason, steward, token
+from p06 import approval, codelist, contract, reason, steward, token
 from p06.build import ExtractRef
 from p06.period import Period, months
 from p06.reason import REGISTER, Delivered, Reason
@@ -22,7 +22,7 @@ from p06.settings import settings
 if TYPE_CHECKING:
     from p06.linkage import Model
 
-State = Literal["stale", "outdated", "held", "not ready", "in backfill"]
+State = Literal["stale", "outdated", "held", "not ready", "in backfill", "waiting", "approved"]
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ class Entry:
 
     @property
     def releasable(self) -> bool:
-        """Whether a bare release would build it."""
-        return self.state == "stale"
+        """Whether a bare release would publish it: build it first, or what was approved as it stands."""
+        return self.state in ("stale", "approved")
 
 
 class Ledger:
@@ -359,13 +359,15 @@ def _plan(connection: psycopg.Connection[Any], ledger: Ledger) -> list[Entry]:
             "select period, kind, fingerprint, gate_key, model_hash, why from control.hold"
         ).fetchall()
     }
+    questions = approval.standing(connection)
     entries = []
     for period in sorted({*ledger.periods, *current}):
         inputs = ledger.inputs(period)
         released = current.get(period)
         hold = holds.get(period)
         held = hold is not None and hold[1] in inputs.known_as and _still(hold, gate_key, model_hash)
-        if not held and released is not None and released[0] in inputs.known_as:
+        question = None if held else _still_asked(questions.get(period), inputs, gate_key)
+        if question is None and not held and released is not None and released[0] in inputs.known_as:
             if released[1] != model_hash:
                 rebuilds = _rebuilds(connection, ledger, period)
                 entries.append(Entry(period, "outdated", (reason.models(str(period), released[3]),), rebuilds=rebuilds))
@@ -379,6 +381,8 @@ def _plan(connection: psycopg.Connection[Any], ledger: Ledger) -> list[Entry]:
         if held and hold is not None:
             causes = (reason.held(str(period), hold[0], hold[4]), *causes)
             entries.append(Entry(period, "held", causes, rebuilds=rebuilds))
+        elif question is not None:
+            entries.append(_asked(period, question, causes, _in_backfill(connection, period)))
         elif missing:
             causes = (*causes, *(reason.not_received(str(period), name) for name in missing))
             entries.append(Entry(period, "not ready", causes, missing))
@@ -389,14 +393,29 @@ def _plan(connection: psycopg.Connection[Any], ledger: Ledger) -> list[Entry]:
     return entries
 
 
+def _still_asked(question: approval.Question | None, inputs: Inputs, gate_key: str) -> approval.Question | None:
+    """The question about a period while it speaks of today's inputs, suites and waivers; a rejection is a hold."""
+    if question is None or question.state == "rejected":
+        return None
+    return question if question.fingerprint in inputs.known_as and question.gate_key == gate_key else None
+
+
+def _asked(period: Period, question: approval.Question, causes: tuple[Reason, ...], in_backfill: bool) -> Entry:
+    told = reason.asked(str(period), question.state, question.answer_by, question.who, question.reasons)
+    if in_backfill:
+        return Entry(period, "in backfill", (told, *causes, reason.in_backfill(str(period))))
+    state: State = "held" if question.state == "expired" else "waiting" if question.state == "waiting" else "approved"
+    return Entry(period, state, (told, *causes))
+
+
 def _rebuilds(connection: psycopg.Connection[Any], ledger: Ledger, period: Period) -> tuple[str, ...]:
     """The marts a release of the period would build: all of the month, and the citizens' history when it moves."""
     from p06 import marts
 
-    return (*(("dim_citizen",) if _moves_history(connection, ledger, period) else ()), *marts.of_a_month())
+    return (*(("dim_citizen",) if moves_history(connection, ledger, period) else ()), *marts.of_a_month())
 
 
-def _moves_history(connection: psycopg.Connection[Any], ledger: Ledger, period: Period) -> bool:
+def moves_history(connection: psycopg.Connection[Any], ledger: Ledger, period: Period) -> bool:
     """Whether the register readers see was written from other extracts, or does not reach the period."""
     row = connection.execute(
         "select b.build_id, (select max(period) from control.published) from control.register_state s"
@@ -420,24 +439,27 @@ def _still(hold: tuple[Any, ...], gate_key: str, model_hash: str) -> bool:
 
 def would_build(entries: Sequence[Entry]) -> list[str]:
     """What a bare release would do, in lines; empty when it would build nothing."""
-    periods = [entry for entry in entries if entry.releasable]
+    approved = [str(entry.period) for entry in entries if entry.state == "approved"]
+    told = [f"a release would publish what was approved: {' '.join(approved)}"] if approved else []
+    periods = [entry for entry in entries if entry.state == "stale"]
     if not periods:
-        return []
+        return told
     built = sorted({name for entry in periods for name in entry.rebuilds})
     named = " ".join(str(entry.period) for entry in periods)
     return [
+        *told,
         f"a release would build {len(periods)} month{'s' * (len(periods) > 1)}: {named}",
         f"         marts: {' '.join(built)}",
     ]
 
 
 def wake(period: Period) -> bool:
-    """Whether a bare release would build the period now."""
+    """Whether a bare release would build or publish the period now."""
     return period in stale_periods()
 
 
 def stale_periods() -> list[Period]:
-    """The periods a bare release would build now, oldest first."""
+    """The periods a bare release would build or publish now, oldest first."""
     from p06 import database
 
     with database.connect("publisher", autocommit=True) as connection:

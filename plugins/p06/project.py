@@ -106,6 +106,21 @@ def models() -> dict[str, Model]:
     return dict(_models(content_hash()))
 
 
+def computed_from() -> dict[str, list[str]]:
+    """Indicator (``x.*``: one per source) -> the sources it is computed from, as the models' YAML states them."""
+    return _computed_from(content_hash())
+
+
+@cache
+def _computed_from(content: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for path, text in _files().items():
+        if path.startswith("models/indicators/") and path.endswith(".yml"):
+            for entry in yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)).get("models", ()):
+                found |= entry.get("config", {}).get("meta", {}).get("computed_from", {})
+    return found
+
+
 def remove(folder: Path) -> None:
     """Forget the rendered project and what dbt kept beside it."""
     shutil.rmtree(folder, ignore_errors=True)

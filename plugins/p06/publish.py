@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import psycopg
 
-from p06 import fault
+from p06 import approval, fault, footnote, record, seal
 from p06.errors import P06Error, UsageError
 from p06.period import Period
-from p06.plan import Ledger
+from p06.plan import Ledger, moves_history
 
 KEPT = 3
 
@@ -44,38 +44,44 @@ def publish(connection: psycopg.Connection[Any], build_id: int, who: str, why: s
     """Point readers at a build that passed its gate; returns the release id. Publishing it again changes nothing.
 
     Raises P06Error P06-RELEASE-002 when the inputs changed since the build started, P06-RELEASE-003 when a newer
-    build was published or wrote the register's state, P06-RELEASE-004 when the build has not passed.
+    build was published or wrote the register's state, P06-RELEASE-004 when the build has not passed its gate; Waiting
+    P06-RELEASE-011 .. 013 when it must be approved and was not. The database refuses the last two by itself as well.
     """
+    prepared = record.prepare(connection, build_id)
     with connection.transaction():
         connection.execute("set local lock_timeout = '10s'")
         connection.execute("select state from control.register_state for update")
         row = connection.execute(
-            "select period, fingerprint, model_hash, state, register_state_before, register_state_after"
-            " from control.build where build_id = %s for update",
+            "select period, fingerprint, model_hash, state from control.build where build_id = %s for update",
             (build_id,),
         ).fetchone()
         if row is None:
             raise P06Error("P06-RELEASE-004", build=build_id)
-        first_day, fingerprint, model_hash, state, before, after = row
+        first_day, fingerprint, model_hash, state = row
         period = Period.of(first_day)
         if state == "published":
             found = connection.execute("select release_id from control.release where build_id = %s", (build_id,))
             return str(found.fetchone()[0])  # type: ignore[index]
-        if state != "passed":
+        passed = connection.execute("select control.passed_gate(%s)", (build_id,)).fetchone()
+        if state != "passed" or passed is None or not passed[0]:
             raise P06Error("P06-RELEASE-004", build=build_id, state=state)
-        if Ledger(connection).inputs(period).fingerprint != fingerprint:
+        approved_by = approval.approver(connection, build_id)
+        ledger = Ledger(connection)
+        if ledger.inputs(period).fingerprint != fingerprint:
             raise P06Error("P06-RELEASE-002", period=period, build=build_id)
-        _check_newest(connection, period, build_id, before, after)
-        _check_not_undone(connection, period, build_id)
+        states = register_fits(connection, ledger, period, build_id, approved_by is not None)
+        if states is None:
+            raise P06Error("P06-RELEASE-003", period=period, build=build_id)
+        before, after = states
         fault.point("publish.checked")
         number, previous = _next_number(connection, period)
         release_id = f"{period}.{number}"
         connection.execute(
             "insert into control.release (release_id, period, number, build_id, fingerprint, model_hash, gate,"
-            " register_state_before, register_state_after) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            " approved_by, register_state_before, register_state_after) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (
                 release_id, first_day, number, build_id, fingerprint, model_hash,
-                "warnings" if warned(connection, build_id) else "clean", before, after,
+                "warnings" if warned(connection, build_id) else "clean", approved_by, before, after,
             ),
         )  # fmt: skip
         connection.execute(
@@ -89,12 +95,14 @@ def publish(connection: psycopg.Connection[Any], build_id: int, who: str, why: s
             " where i.period = %s and i.build_id = %s",
             (release_id, first_day, build_id),
         )
+        footnote.write(connection, release_id, period, build_id)
         _event(connection, period, "publish", previous, release_id, who, why)
         connection.execute(
             "update control.build set state = 'published', ended_at = clock_timestamp() where build_id = %s",
             (build_id,),
         )
         connection.execute("delete from control.hold where period = %s", (first_day,))
+        record.write(connection, prepared, release_id, previous)
         fault.point("publish.written")
     fault.point("publish.committed")
     return release_id
@@ -105,8 +113,7 @@ def warned(connection: psycopg.Connection[Any], build_id: int) -> bool:
 
     It depends on the extracts and the suites alone, not on the order in which they came.
     """
-    row = connection.execute(_WARNED, {"build": build_id}).fetchone()
-    return bool(row and row[0])
+    return bool(footnote.findings(connection, build_id))
 
 
 def rollback(
@@ -150,8 +157,9 @@ def rollback(
         )
         if moves:
             connection.execute("update control.register_state set state = %s", (before,))
-        _event(connection, period, "rollback", current.release_id, target.release_id, who, why)
+        event = _event(connection, period, "rollback", current.release_id, target.release_id, who, why)
         hold(connection, period, "rollback", Ledger(connection).inputs(period).fingerprint, gate_key, None, who, why)
+        seal.enter(connection, "pointer_event", [event])
         fault.point("rollback.written")
     register: Literal["untouched", "moved", "stayed"] = "untouched" if after == before else "stayed"
     return Rollback(period, current.release_id, target.release_id, "moved" if moves else register)
@@ -195,30 +203,33 @@ def newest_released(connection: psycopg.Connection[Any]) -> Period | None:
     return Period.of(row[0]) if row and row[0] else None
 
 
-def _check_newest(connection: psycopg.Connection[Any], period: Period, build_id: int, before: int, after: int) -> None:
-    """Readers never go back to an older build by publishing, and the register's state is the one this build wrote."""
+def register_fits(
+    connection: psycopg.Connection[Any], ledger: Ledger, period: Period, build_id: int, waited: bool = True
+) -> tuple[int, int] | None:
+    """The register states before and after publishing a build now; None when it was overtaken.
+
+    Readers never go back to an older build by publishing, a build that began before a rollback of its period does not
+    undo it, and the register's state is the one this build wrote. While a
+    build ``waited`` for approval, another month may have moved the register; its marts hold beside that state when it
+    was written from the very extracts accepted now and reaches the month.
+    """
     row = connection.execute(
-        "select (select state from control.register_state),"
-        " exists (select 1 from control.published where period = %(period)s and build_id > %(build)s),"
-        " exists (select 1 from control.build where build_id > %(build)s and register_state_after >= %(after)s"
-        "  and register_state_after > register_state_before)",
-        {"period": period.first_day, "build": build_id, "after": after},
+        "select b.register_state_before, b.register_state_after, (select state from control.register_state),"
+        " exists (select 1 from control.published as p where p.period = b.period and p.build_id > b.build_id)"
+        " or exists (select 1 from control.pointer_event as e where e.period = b.period and e.kind = 'rollback'"
+        "  and e.at > b.started_at),"
+        " exists (select 1 from control.build as n where n.build_id > b.build_id"
+        "  and n.register_state_after >= b.register_state_after and n.register_state_after > n.register_state_before)"
+        " from control.build as b where b.build_id = %s",
+        (build_id,),
     ).fetchone()
     assert row is not None
-    pointer, newer_published, newer_wrote = row
-    if newer_published or pointer != before or (after > before and newer_wrote):
-        raise P06Error("P06-RELEASE-003", period=period, build=build_id)
-
-
-def _check_not_undone(connection: psycopg.Connection[Any], period: Period, build_id: int) -> None:
-    """A build that began before a rollback of its period does not undo it."""
-    undone = connection.execute(
-        "select 1 from control.pointer_event e inner join control.build b on b.build_id = %s"
-        " where e.period = %s and e.kind = 'rollback' and e.at > b.started_at limit 1",
-        (build_id, period.first_day),
-    ).fetchone()
-    if undone:
-        raise P06Error("P06-RELEASE-003", period=period, build=build_id)
+    before, after, pointer, overtaken, newer_wrote = row
+    if overtaken:
+        return None
+    if pointer == before and not (after > before and newer_wrote):
+        return before, after
+    return (pointer, pointer) if waited and not moves_history(connection, ledger, period) else None
 
 
 def _next_number(connection: psycopg.Connection[Any], period: Period) -> tuple[int, str | None]:
@@ -239,32 +250,11 @@ def _event(
     to_release: str,
     who: str,
     why: str | None,
-) -> None:
-    connection.execute(
+) -> int:
+    row = connection.execute(
         "insert into control.pointer_event (period, kind, from_release, to_release, who, why, register_state)"
-        " select %s, %s, %s, %s, %s, %s, s.state from control.register_state as s",
+        " select %s, %s, %s, %s, %s, %s, s.state from control.register_state as s returning event_id",
         (period.first_day, kind, from_release, to_release, who, why),
-    )
-
-
-_WARNED = """
-with judged as (
-    select c.run, c.at, c.success, c.severity, c.waived_by, 'build' as subject
-    from quality.check_result as c
-    where c.build_id = %(build)s and c.run like 'build:%%'
-    union all
-    select c.run, c.at, c.success, c.severity, c.waived_by, c.extract_id
-    from control.build as b
-    inner join control.build_extract as e on e.build_id = b.build_id and e.period <= b.period
-    inner join quality.check_result as c on c.extract_id = e.extract_id
-    where b.build_id = %(build)s
-),
-last_run as (
-    select distinct on (subject) subject, run from judged order by subject, at desc
-)
-select exists (
-    select 1 from judged as j
-    inner join last_run as l on l.subject = j.subject and l.run = j.run
-    where not j.success and (j.severity = 'warn' or j.waived_by is not null)
-)
-"""
+    ).fetchone()
+    assert row is not None
+    return int(row[0])

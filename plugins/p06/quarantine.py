@@ -18,7 +18,7 @@ import psycopg
 from psycopg import sql
 
 from p06 import contract as contracts
-from p06 import database, ledger, returnfile, staging
+from p06 import database, ledger, returnfile, seal, staging
 from p06.contract import Contract
 from p06.errors import UsageError
 from p06.judge import Rejected
@@ -227,10 +227,12 @@ def unmasked(source: str, period: Period, reason: str | None = None, limit: int 
     """The same rows as they were sent. Who read what is in the access log before anything is read."""
     found: list[Held] = []
     with database.connect("admin", autocommit=True) as connection:
-        connection.execute(
-            "insert into control.access_log (purpose, object) values (%s, %s)",
-            (f"quarantine show for {_person()}", f"quarantine.{source} {period}"),
-        )
+        with connection.transaction():
+            connection.execute(
+                "insert into control.access_log (purpose, object) values (%s, %s)",
+                (f"quarantine show for {_person()}", f"quarantine.{source} {period}"),
+            )
+            seal.enter_entered(connection)
         for one in _standing(connection, source, period):
             rows = held(connection, one.quarantine_table, limit - len(found), reason)
             found += [

@@ -137,6 +137,17 @@ def held(month: str, kind: str, why: str | None) -> Reason:
     return Reason(f"held_{kind}", what, period=month)
 
 
+def asked(month: str, kind: str, answer_by: datetime, who: str | None, because: Sequence[str]) -> Reason:
+    """A quality officer must let the month pass: ``waiting``, ``approved``, or ``expired``."""
+    until = f"{answer_by:%Y-%m-%d %H:%M} UTC"
+    what = {
+        "waiting": f"waits for approval until {until} ({'; '.join(because)}); `p06 approvals` shows the evidence",
+        "approved": f"approved by {who}; a release publishes the build that was approved",
+        "expired": f"nobody answered until {until} whether it may be published; `p06 release {month}` asks again",
+    }[kind]
+    return Reason(kind if kind != "expired" else "held_expired", what, period=month)
+
+
 def not_received(month: str, missing: str) -> Reason:
     """A due source, or a register month before this one, is missing."""
     source, _, at = missing.partition(" ")

@@ -13,15 +13,15 @@ from typing import Any, Literal
 
 import psycopg
 
-from p06 import database, fault, publish, steward
+from p06 import approval, database, fault, footnote, publish, record, seal, steward
 from p06.build import BuildSpec
-from p06.errors import Busy, GateBlocked, NotReady, P06Error
+from p06.errors import Busy, GateBlocked, NotReady, P06Error, Waiting
 from p06.period import Period
 from p06.plan import Ledger, plan
 
 _LOCK = 0x503039
 Report = Callable[[str], None]
-Outcome = Literal["published", "unchanged", "held", "not ready", "in backfill", "blocked", "busy", "failed"]
+Outcome = Literal["published", "unchanged", "held", "not ready", "in backfill", "waiting", "blocked", "busy", "failed"]
 
 
 @dataclass(frozen=True)
@@ -63,16 +63,21 @@ def release(
                 results.append(
                     Result(period, "not ready", detail=entry.missing, error=_not_ready(period, entry.missing))
                 )
+            elif entry.state == "waiting":
+                results.append(_waiting(period, entry.reasons))
             elif entry.state != "outdated" or periods:
                 outcome: Outcome = "unchanged" if entry.state == "outdated" else entry.state  # type: ignore[assignment]
                 results.append(Result(period, outcome, detail=entry.reasons))
             continue
-        results.append(_one(period, report, why))
+        if entry is not None and entry.state == "held" and not rebuild and ask_again(period):
+            results.append(_waiting(period))
+            continue
+        results.append(_one(period, report, why, rebuild))
     return results
 
 
 def exit_code(results: Sequence[Result], named: bool) -> int:
-    """1 outranks 3 outranks 6 outranks 5; an unready period counts only when it was named."""
+    """1 outranks 3 outranks 6 outranks 5; a period that is unready or waits counts only when it was named."""
     outcomes = {result.outcome for result in results}
     if "failed" in outcomes:
         return 1
@@ -80,7 +85,7 @@ def exit_code(results: Sequence[Result], named: bool) -> int:
         return 3
     if "busy" in outcomes:
         return 6
-    return 5 if named and "not ready" in outcomes else 0
+    return 5 if named and outcomes & {"not ready", "waiting"} else 0
 
 
 def build(period: Period, report: Report = lambda text: None) -> int:
@@ -110,21 +115,62 @@ def build(period: Period, report: Report = lambda text: None) -> int:
             with connection.transaction():
                 for test in failed:
                     _record_failed_test(connection, spec, test)
+                if failed:
+                    seal.enter(connection, "check_result", [f"dbt:{spec.build_id}"])
                 _finish(connection, spec.build_id, "built")
         fault.point("build.recorded")
         return spec.build_id
 
 
+def approved(period: Period) -> int | None:
+    """The build of the period that was approved and has only to be published; None when it must be built (again).
+
+    It must be built when nobody approved one, when inputs, suites or waivers changed since, and when other months moved
+    the register's history past it.
+    """
+    from p06 import gate as gates
+
+    with database.connect("publisher", autocommit=True) as connection:
+        question = approval.standing(connection, period).get(period)
+        if question is None or question.state != "approved" or not _holds(connection, question, gates.marts_key()):
+            return None
+        return question.build_id
+
+
+def ask_again(period: Period) -> bool:
+    """Ask once more about a build that was rejected, or that nobody answered for in time; whether there is such a build.
+
+    There is none when inputs, suites or waivers changed since, or its register state was undone: it must be built again.
+    """
+    from p06 import gate as gates
+
+    with _alone(), database.connect("builder", autocommit=True) as connection, connection.transaction():
+        question = approval.standing(connection, period).get(period)
+        if question is None or question.state not in ("rejected", "expired"):
+            return False
+        if not _holds(connection, question, gates.marts_key()):
+            return False
+        approval.ask_again(connection, question, _who())
+        fault.point("approval.asked")
+    return True
+
+
 def gate(build_id: int) -> str:
-    """Judge a build; returns pass or warnings. Raises GateBlocked P06-GATE-100 and holds the period when it is blocked."""
+    """Judge a build; returns pass or warnings, and asks for an approval where a contract or check wants one.
+
+    A build that was asked about is not judged again. Raises GateBlocked P06-GATE-100 and holds the period when it is
+    blocked.
+    """
     from p06 import gate as gates
 
     with _alone(), database.connect("builder", autocommit=True) as connection:
         row = connection.execute(
-            "select period, fingerprint, state from control.build where build_id = %s", (build_id,)
+            "select period, fingerprint, state, approval from control.build where build_id = %s", (build_id,)
         ).fetchone()
         if row is not None and row[2] == "published":
             return "pass"
+        if row is not None and row[2] == "passed" and row[3] == "asked":
+            return "warnings" if footnote.findings(connection, build_id) else "pass"
         if row is None or row[2] not in ("built", "passed", "blocked"):
             raise P06Error("P06-RELEASE-004", build=build_id, state=row and row[2])
         period, fingerprint = Period.of(row[0]), row[1]
@@ -136,10 +182,15 @@ def gate(build_id: int) -> str:
             (build_id, f"dbt:{build_id}"),
         ).fetchall()
         blocked = verdict.outcome == "blocked" or bool(broken)
+        measured = None if blocked else record.measure(connection, build_id)
         with connection.transaction():
+            if measured is not None:
+                record.keep(connection, build_id, measured)
             _finish(connection, build_id, "blocked" if blocked else "passed", gates.marts_key())
             if blocked:
                 publish.hold(connection, period, "blocked", fingerprint, gates.marts_key(), build_id, _who(), "gate 2")
+            else:
+                _ask_where_wanted(connection, build_id, gates.marts_key())
         fault.point("gate.recorded")
     if blocked:
         checks = [f"{result.mart or result.source}.{result.check}" for result in verdict.results if result.blocks]
@@ -149,7 +200,7 @@ def gate(build_id: int) -> str:
 
 
 def publish_build(build_id: int, why: str | None = None) -> str:
-    """Publish a build that passed; returns the release id."""
+    """Publish a build that passed; returns the release id. Raises Waiting while it must be approved and is not."""
     with _alone(), database.connect("publisher", autocommit=True) as connection:
         return publish.publish(connection, build_id, _who(), why)
 
@@ -186,16 +237,20 @@ def clean(kept: int = publish.KEPT) -> list[str]:
         return dropped + [f"register rows of {extract_id}" for extract_id in dbt.forget_states(connection)]
 
 
-def _one(period: Period, report: Report, why: str | None) -> Result:
+def _one(period: Period, report: Report, why: str | None, rebuild: bool) -> Result:
     try:
         with _alone():
-            report(f"{period} building")
-            build_id = build(period, report)
-            report(f"{period} gate")
+            build_id = None if rebuild else approved(period)
+            if build_id is None:
+                report(f"{period} building")
+                build_id = build(period, report)
+                report(f"{period} gate")
             outcome = gate(build_id)
             release_id = publish_build(build_id, why)
         report(f"{period} published as {release_id}" + (" with warnings" if outcome == "warnings" else ""))
         return Result(period, "published", release_id)
+    except Waiting as error:
+        return Result(period, "waiting", detail=(str(error),), error=error)
     except Busy as error:
         return Result(period, "busy", detail=(str(error),), error=error)
     except NotReady as error:
@@ -214,7 +269,38 @@ def _wanted(state: str, named: bool, rebuild: bool) -> bool:
         return rebuild
     if state == "not ready":
         return False
-    return state == "stale" or named
+    if state == "waiting":
+        return named and rebuild
+    return state in ("stale", "approved") or named
+
+
+def _waiting(period: Period, reasons: Sequence[str] = ()) -> Result:
+    error = Waiting("P06-RELEASE-011", period=period)
+    return Result(period, "waiting", detail=tuple(reasons) or (str(error),), error=error)
+
+
+def _holds(connection: psycopg.Connection[Any], question: approval.Question, gate_key: str) -> bool:
+    """Whether what was asked still stands, and the build can be published as it is.
+
+    ``connection`` is in autocommit, or in a transaction.
+    """
+    period = question.period
+    with connection.transaction():
+        ledger = Ledger(connection)
+        if question.gate_key != gate_key or ledger.inputs(period).fingerprint != question.fingerprint:
+            return False
+        return publish.register_fits(connection, ledger, period, question.build_id) is not None
+
+
+def _ask_where_wanted(connection: psycopg.Connection[Any], build_id: int, gate_key: str) -> None:
+    """Say in the ledger whether the build needs an approval, and ask for it."""
+    found = footnote.findings(connection, build_id)
+    asks = approval.wanted(connection, build_id, found)
+    connection.execute(
+        "update control.build set approval = %s where build_id = %s", ("asked" if asks else "none", build_id)
+    )
+    if asks:
+        approval.ask(connection, build_id, gate_key, asks, found, _who())
 
 
 def _not_ready(period: Period, missing: Sequence[str] = ()) -> NotReady:

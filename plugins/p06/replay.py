@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from p06 import contract as contracts
-from p06 import database, fault, gate, landing, ledger, load, quarantine, staging
+from p06 import database, fault, gate, landing, ledger, load, quarantine, seal, staging
 from p06 import manifest as manifests
 from p06.contract import Contract
 from p06.errors import Busy, GateBlocked, P06Error
@@ -253,6 +253,7 @@ def _accept(connection: Connection, one: Extract, leaf: str, counts: Counts, num
             freed = max(one.counts.quarantined - counts.quarantined, 0)
             quarantine.note(connection, one.source, one.period, one.extract_id, one.revision, leaf, freed)
             _end(connection, one, number, "accepted")
+            seal.enter(connection, "extract", [one.extract_id])
             fault.point("replay.accepting")
     except psycopg.errors.LockNotAvailable:
         raise Busy("P06-LOAD-033", source=one.source, period=one.period) from None

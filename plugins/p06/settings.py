@@ -18,6 +18,7 @@ class Settings:
     landing: str
     contracts: Path
     token_key_file: Path
+    signing_key_file: Path
 
     @property
     def dbt_project(self) -> Path:
@@ -62,4 +63,5 @@ def settings() -> Settings:
         landing=os.environ.get("P06_LANDING") or str(home / "landing"),
         contracts=Path(os.environ.get("P06_CONTRACTS", root / "contracts")).absolute(),
         token_key_file=Path(os.environ.get("P06_TOKEN_KEY_FILE", home / "secrets" / "token.key")).absolute(),
+        signing_key_file=Path(os.environ.get("P06_SIGNING_KEY_FILE", home / "secrets" / "signing.key")).absolute(),
     )

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "dag-processor": ("dag-processor",),
 }
 ADMINISTRATOR, SERVICE = "admin", airflow_api.SERVICE
+OWN_DAGS = frozenset({"release", "approval", "watch"})
 PATIENCE = 120.0  # seconds until the API must answer and every DAG be read
 GRACE = 15.0  # seconds a process has to end by itself
 
@@ -144,7 +145,9 @@ def environment() -> dict[str, str]:
         "AIRFLOW__CORE__DEFAULT_TIMEZONE": "utc",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMINISTRATOR}:ADMIN,{SERVICE}:USER",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(
+            (f"{ADMINISTRATOR}:ADMIN", *(f"{name}:USER" for name in (SERVICE, *airflow_api.officers())))
+        ),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(airflow_api.users_file()),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata,
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": metadata,
@@ -208,10 +211,13 @@ def _secrets() -> dict[str, str]:
 
 
 def _write_users() -> None:
-    """Passwords of the two accounts: a person's, and the one ``watch`` and ``backfill`` use to start runs."""
-    if not airflow_api.users_file().exists():
-        made = {name: secrets.token_urlsafe(16) for name in (ADMINISTRATOR, SERVICE)}
-        database.write_secret(airflow_api.users_file(), json.dumps(made).encode())
+    """Passwords of the accounts: the administrator's, the officers', and the one ``watch`` and ``backfill`` use."""
+    path = airflow_api.users_file()
+    known = json.loads(path.read_bytes()) if path.exists() else {}
+    missing = [name for name in (ADMINISTRATOR, SERVICE, *airflow_api.officers()) if name not in known]
+    if missing:
+        made = {name: secrets.token_urlsafe(16) for name in missing}
+        database.write_secret(path, json.dumps(known | made).encode())
 
 
 def _port() -> int:
@@ -300,7 +306,7 @@ def _dags_read() -> bool:
     """Whether Airflow knows every DAG. Raises P06Error P06-STACK-010 when it cannot read a file."""
     from p06 import contract
 
-    wanted = {f"load__{source}" for source in contract.load_all()} | {"release", "watch"}
+    wanted = {f"load__{source}" for source in contract.load_all()} | OWN_DAGS
     try:
         with airflow_api.connect() as airflow:
             known, broken = {dag["dag_id"] for dag in airflow.dags()}, airflow.import_errors()

@@ -21,7 +21,7 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
-from p06 import contract, database, token
+from p06 import contract, database, seal, token
 from p06.errors import P06Error, UsageError
 from p06.period import Period
 from p06.project import COMMUNE_NOT_COMPARED
@@ -363,6 +363,7 @@ def _session() -> Iterator[Connection]:
     try:
         with database.connect("steward") as connection:
             yield connection
+            seal.enter_entered(connection)
     except psycopg.Error as error:
         if error.sqlstate not in _REFUSED:
             raise

@@ -70,7 +70,8 @@ class Check:
     ``expectation`` is a Great Expectations type with ``kwargs``, asked of the rows; the other three are SQL giving one
     number that must lie between ``min`` and ``max``: ``measure`` an aggregate over the rows, ``figure`` an expression
     over the extract's counts, ``sql`` a query. ``unless`` is a condition under which the check passes anyway. ``day``,
-    beside a ``figure``, gives a day over the extract's counts that is shown with a figure that failed.
+    beside a ``figure``, gives a day over the extract's counts that is shown with a figure that failed. ``approval``: a
+    month in which this warns waits for a quality officer.
     """
 
     id: str
@@ -89,6 +90,7 @@ class Check:
     unless: str | None = None
     if_null: Literal["pass", "fail"] = "fail"
     day: str | None = None
+    approval: bool = False
 
 
 @dataclass(frozen=True)
@@ -295,6 +297,9 @@ def _check(kind: Kind, entry: dict[str, Any], file: str, owner: str) -> Check:
         raise wrong("expectation, measure, figure or sql")
     if entry.get("day") is not None and forms != ["figure"]:
         raise wrong("day")
+    asks = entry.get("approval", False)
+    if not isinstance(asks, bool) or (asks and entry["severity"] != "warn"):
+        raise wrong("approval")
     for field in (*forms, "unless", "day"):
         if entry.get(field) is not None and not isinstance(entry[field], str):
             raise wrong(field)

@@ -26,17 +26,25 @@ _BLOCK = 64  # of SHA-256
 def key() -> bytes:
     """The token key, 32 bytes from P06_TOKEN_KEY_FILE; made on first use. Raises P06Error P06-LOAD-041."""
     path = settings().token_key_file
+    found = read_key(path)
+    if found is None:
+        make_key(path)
+        found = read_key(path)
+    if not found:
+        raise P06Error("P06-LOAD-041")
+    return found
+
+
+def read_key(path: Path) -> bytes | None:
+    """The key in a file; empty when the file holds no key, None when there is no file."""
     text = _read(path)
     if text is None:
-        _make(path)
-        text = _read(path) or b""
+        return None
     try:
         found = bytes.fromhex(text.decode("ascii").strip())
     except ValueError:
-        found = b""
-    if len(found) != KEY_BYTES:
-        raise P06Error("P06-LOAD-041")
-    return found
+        return b""
+    return found if len(found) == KEY_BYTES else b""
 
 
 def _read(path: Path) -> bytes | None:
@@ -46,7 +54,7 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def _make(path: Path) -> None:
+def make_key(path: Path) -> None:
     """Write a new key; when two processes do so at once, one key wins and both use it."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")

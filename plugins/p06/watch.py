@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
-from p06 import airflow_api, contract, database
+from p06 import airflow_api, answer, contract, database
 from p06.errors import Busy, P06Error, UsageError
 from p06.period import Period, months
 
@@ -70,6 +70,25 @@ def forgotten() -> list[str]:
     with airflow_api.connect() as airflow:
         busy = airflow.active() | airflow.failed_within(BACK_OFF)
     return [str(period) for period in stale if ("release", str(period)) not in busy]
+
+
+def ask_officers(report: Report = lambda text: None) -> list[str]:
+    """Let Airflow ask for every approval that waits, and end the questions that were answered elsewhere.
+
+    Returns ``period asked`` and ``period approve|reject`` of each.
+    """
+    done = answer.carry_to_airflow(report)
+    waiting = answer.forgotten()
+    if waiting:
+        with airflow_api.connect() as airflow:
+            recent = airflow.failed_within(BACK_OFF)
+            for period in waiting:
+                if (answer.DAG, str(period)) not in recent:
+                    airflow.trigger(answer.DAG, period)
+                    done.append(f"{period} asked")
+    for line in done:
+        report(line)
+    return done
 
 
 def overdue(today: date | None = None) -> list[str]:

@@ -442,9 +442,10 @@ def test_rows_of_register_extracts_that_nothing_reads_leave_the_vault(warehouse:
     assert warehouse.rows(held, "builder") == [(3,)]
     with database.connect("builder", autocommit=True) as connection:
         assert build.forget_states(connection) == [], "a kept release can still go back to the first"
+        with database.connect("admin") as owner:
+            owner.execute("update control.release set register_state_before = register_state_after")
         with database.connect("publisher") as publisher:
             publisher.execute("update control.release set kept = false where build_id = 1")
-            publisher.execute("update control.release set register_state_before = register_state_after")
             publisher.execute(
                 "update control.build set state = 'published', register_state_before = 2 where build_id = 2"
             )

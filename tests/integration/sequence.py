@@ -30,6 +30,7 @@ from p06.errors import UsageError
 from p06.period import Period, parse_range
 from p06.settings import settings
 from p06.synth import SOURCES, correction, generate
+from tests.passed import let_pass
 
 MONTHS = parse_range("2025-04..2025-09")  # the reform of July 2025 in the middle
 REGISTER = "population_register"
@@ -279,6 +280,7 @@ class Replay:
                 with connection.transaction():
                     release._finish(connection, spec.build_id, "built")
                     release._finish(connection, spec.build_id, "passed", gate.marts_key())
+                    let_pass(connection, spec.build_id)
             release.publish_build(spec.build_id)
         self.tally["built"] += 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from airflow.sdk import Param, task
 
 from p06.airflow import run
+from p06.errors import Waiting
 
 REBUILD = {
     "rebuild": Param(
@@ -26,19 +27,21 @@ def stale() -> bool:
 
 @task
 def build() -> int:
-    """Build every mart of the period beside what readers see."""
+    """Build every mart of the period beside what readers see, unless a build was approved and has only to be published."""
     with run.told_safely():
         from p06 import plan
         from p06 import release as releasing
 
-        if not run.asked("rebuild") and not plan.wake(run.period()):
+        if run.asked("rebuild"):
+            return releasing.build(run.period(), run.log.info)
+        if not plan.wake(run.period()):
             raise run.nothing_to_do("released meanwhile")
-        return releasing.build(run.period(), run.log.info)
+        return releasing.approved(run.period()) or releasing.build(run.period(), run.log.info)
 
 
 @task
 def gate(build_id: int) -> int:
-    """Gate 2: judge the build. A block fails this task; the last release is still served."""
+    """Gate 2: judge the build, and say who must approve it. A block fails this task; the last release is still served."""
     with run.told_safely():
         from p06 import release as releasing
 
@@ -48,8 +51,11 @@ def gate(build_id: int) -> int:
 
 @task
 def publish(build_id: int) -> str:
-    """Point readers at the build, over all marts at once."""
+    """Point readers at the build, over all marts at once; skipped while it waits for approval."""
     with run.told_safely():
         from p06 import release as releasing
 
-        return releasing.publish_build(build_id)
+        try:
+            return releasing.publish_build(build_id)
+        except Waiting as error:
+            raise run.nothing_to_do(str(error)) from None

@@ -13,12 +13,12 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from p06 import credentials
 from p06.airflow import connections
 from p06.build import BuildFailed, BuildInterrupted
-from p06.errors import GateBlocked, NotReady, P06Error, Refused, UsageError
+from p06.errors import GateBlocked, NotReady, P06Error, Refused, UsageError, Waiting
 from p06.period import Period
 
 log = logging.getLogger("p06")
 
-FINAL = (GateBlocked, Refused, NotReady, UsageError, BuildFailed)
+FINAL = (GateBlocked, Refused, NotReady, UsageError, BuildFailed, Waiting)
 
 
 def period() -> Period:

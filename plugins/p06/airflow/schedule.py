@@ -14,6 +14,7 @@ from airflow.sdk import Asset, CronPartitionTimetable, IdentityMapper, Partition
 from p06.contract import Contract
 
 SWEEP = Asset("p06://sweep")
+QUESTION = Asset("p06://question")
 
 
 def asset(contract: Contract) -> Asset:
@@ -30,6 +31,11 @@ def on_any_acceptance(contracts: Iterable[Contract]) -> PartitionedAssetTimetabl
     """Whenever any source accepts an extract of a period, or the sweep names the period."""
     any_of_them = reduce(or_, [asset(contract) for contract in contracts], SWEEP)
     return PartitionedAssetTimetable(assets=any_of_them, default_partition_mapper=IdentityMapper())
+
+
+def on_a_question() -> PartitionedAssetTimetable:
+    """Whenever a build of a period waits for an approval."""
+    return PartitionedAssetTimetable(assets=QUESTION, default_partition_mapper=IdentityMapper())
 
 
 def now_and_then() -> str:

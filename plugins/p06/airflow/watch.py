@@ -31,6 +31,15 @@ def wake_releases(*, outlet_events: dict) -> list[str]:  # type: ignore[type-arg
 
 
 @task(trigger_rule="all_done")
+def ask_officers() -> list[str]:
+    """Ask for every approval that waits, and end the questions that were answered at the command line."""
+    with run.told_safely():
+        from p06 import watch as watching
+
+        return watching.ask_officers(run.log.info)
+
+
+@task(trigger_rule="all_done")
 def tell_what_is_missing() -> list[str]:
     """Expected against arrived, by the contracts' deadlines."""
     with run.told_safely():

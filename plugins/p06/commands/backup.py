@@ -1,0 +1,56 @@
+"""``p06 backup`` and ``p06 restore``: the whole warehouse into a folder, and back into an empty home."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from p06.commands.printing import show_json
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")]
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def backup(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is not there yet, or empty.")],
+    landing: Annotated[bool, typer.Option("--landing", help="Also what senders delivered.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Copy database, keys and, when asked, landing into a folder, while everything goes on.
+
+    The folder then holds the keys of all tokens: keep it as you keep the warehouse.
+    """
+    from p06 import backup as copying
+
+    done = copying.backup(folder, landing, _say)
+    if as_json:
+        show_json(done.as_dict())
+        return
+    print(f"{done.folder}: {done.bytes / 2**20:,.0f} MB, every checksum as written")
+    print(f"head of the ledger's chain: {done.head}")
+
+
+def restore(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder `p06 backup` wrote.")],
+    as_json: Json = False,
+) -> None:
+    """Bring a backup back into an empty home (P06_HOME), and check the ledger."""
+    from p06 import backup as copying
+    from p06.settings import settings
+
+    done, verdict = copying.restore(folder, _say)
+    if as_json:
+        show_json({**done.as_dict(), "home": str(settings().home), "ledger": verdict.as_dict()})
+    else:
+        print(f"{settings().home}: restored as of {done.made_at}")
+        for finding in verdict.findings:
+            print(finding.sentence)
+        state = "every row is as it was entered" if verdict.sound else f"{len(verdict.findings)} findings"
+        print(f"ledger: {verdict.entries} entries, {verdict.rows} rows: {state}")
+    raise typer.Exit(0 if verdict.sound else 1)

@@ -1,0 +1,321 @@
+"""Who decides: a month a contract or check asks about waits, and is published by an officer's word alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from typer.testing import CliRunner, Result
+
+from p06 import answer, database, plan, publish, release
+from p06.cli import app
+from p06.errors import P06Error, UsageError, Waiting
+from p06.period import Period
+from p06.settings import settings
+from tests.integration.sequence import Months, load_ungated
+
+APRIL, MAY = Period.parse("2025-04"), Period.parse("2025-05")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Months]:
+    months = Months(tmp_path_factory.mktemp("approval"))
+    yield months
+    months.replay.stop()
+
+
+class Desk:
+    """Two loaded months, contracts and suites that can be changed, and the command line."""
+
+    def __init__(self, months: Months, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self.months = months
+        self.contracts, self.expectations = folder / "contracts", folder / "expectations"
+        shutil.copytree(settings().contracts, self.contracts)
+        shutil.copytree(settings().expectations, self.expectations)
+        patch.setenv("P06_CONTRACTS", str(self.contracts))
+        patch.setenv("P06_EXPECTATIONS", str(self.expectations))
+        settings.cache_clear()
+
+    def contract_asks(self, source: str, rule: str) -> None:
+        path = self.contracts / f"{source}.odcs.yaml"
+        text = path.read_text(encoding="utf-8")
+        line = f"customProperties:\n  - {{property: approval, value: {rule}}}\n  - {{property: nameVi"
+        assert "customProperties:\n  - {property: nameVi" in text
+        path.write_text(text.replace("customProperties:\n  - {property: nameVi", line, 1), encoding="utf-8")
+
+    def add_check(self, mart: str, *, severity: str = "warn", asks: bool = False) -> None:
+        """A check of a mart that never holds."""
+        path = self.expectations / "marts" / f"{mart}.yaml"
+        text = (
+            "  - id: never_holds\n    title: {en: There are no rows, vi: Không có dòng nào}\n    dimension: du\n"
+            f"    severity: {severity}\n    reason: A test\n    measure: count(*)\n    max: 0\n"
+            + ("    approval: true\n" if asks else "")
+        )
+        content = path.read_text(encoding="utf-8")
+        path.write_text(content.replace("checks:\n", f"checks:\n{text}\n", 1), encoding="utf-8")
+
+    def run(self, *arguments: str, code: int = 0) -> Result:
+        done = CliRunner().invoke(app, list(arguments))
+        found = done.exit_code if not isinstance(done.exception, P06Error) else done.exception.exit_code
+        assert found == code, (arguments, found, done.output, done.exception)
+        return done
+
+    def read(self, statement: str, role: str = "analyst") -> list[tuple[Any, ...]]:
+        with database.connect(role, autocommit=True) as connection:
+            return connection.execute(statement.encode()).fetchall()
+
+    def withdraw(self, period: Period, source: str | None = None) -> None:
+        """As if a month, or one source of it, had never come."""
+        with database.connect("admin", autocommit=True) as connection:
+            connection.execute(
+                "delete from control.accepted where period = %s and (%s::text is null or source = %s)",
+                (period.first_day, source, source),
+            )
+
+    def builds(self) -> int:
+        return int(self.read("select count(*) from control.build", "publisher")[0][0])
+
+    def told(self, period: Period) -> tuple[str, str]:
+        entry = self.months.entries().get(str(period))
+        return (entry.state, entry.reasons[0]) if entry else ("up to date", "")
+
+
+@pytest.fixture
+def desk(made: Months, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    with made.replay.open():
+        made.begin()
+        with monkeypatch.context() as patch:
+            yield Desk(made, tmp_path, patch)
+        settings.cache_clear()
+
+
+def _let_gate_pass(monkeypatch: pytest.MonkeyPatch, *warnings: tuple[str, str]) -> None:
+    """Gate 2 without Great Expectations: it passes, and these (mart, check) warn."""
+    from p06 import gate
+
+    def judge(period: Period, build_id: int, state: int | None = None) -> gate.Verdict:
+        results = tuple(
+            gate.CheckResult(
+                None, mart, check, check, check, "du", "warn", success, "7", "≤ 0", "owner", "reason"
+            )
+            for mart, check, success in [("citizen_month", "fine", True), *((*one, False) for one in warnings)]
+        )  # fmt: skip
+        with database.connect("builder", autocommit=True) as connection:
+            return gate._store(connection, f"build:{build_id}", period, results, build_id=build_id)
+
+    monkeypatch.setattr("p06.gate.judge_build", judge)
+
+
+def test_a_month_its_contract_asks_about_waits_and_an_approval_publishes_that_very_build(desk: Desk) -> None:
+    desk.contract_asks("bank_kyc", "on_warnings")
+    desk.add_check("fct_bank_kyc")
+    desk.withdraw(MAY)
+    assert [one["outcome"] for one in json.loads(desk.run("release", "--json").stdout)] == ["waiting"]
+    assert desk.read("select * from marts.release") == []
+    state, sentence = desk.told(APRIL)
+    assert state == "waiting" and "contract bank_kyc: on_warnings" in sentence and "p06 approvals" in sentence
+    desk.run("release", "2025-04", code=5)
+    assert desk.run("release").stdout.startswith("2025-04  waiting")
+    assert desk.builds() == 1, "asking does not build again"
+
+    listed = json.loads(desk.run("approvals", "--json").stdout)
+    assert [one["period"] for one in listed] == ["2025-04"]
+    evidence = {(one.get("mart"), one["check"]): one for one in listed[0]["evidence"]}
+    assert evidence["fct_bank_kyc", "never_holds"]["threshold"] == "≤ 0"
+    assert int(evidence["fct_bank_kyc", "never_holds"]["observed"]) > 0
+
+    desk.run("approve", "2025-04", "--why", " ", code=2)
+    done = desk.run("approve", "2025-04", "--why", "the figures were explained by the bank")
+    assert done.stdout == "2025-04  approved  2025-04.1\n"
+    assert desk.builds() == 1, "the build that was asked about is published"
+    who = answer.who()
+    assert desk.read("select release_id, gate, approved_by from marts.release") == [("2025-04.1", "warnings", who)]
+    entry = "select period::text, verdict, who, role, via, why, state from quality.approval where verdict is not null"
+    assert desk.read(entry, "quality") == [
+        ("2025-04-01", "approve", who, "p06_quality", "cli", "the figures were explained by the bank", "published")
+    ]
+    desk.run("approve", "2025-04", "--why", "again", code=2)
+    assert desk.months.entries() == {}
+    _footnotes_follow_the_pointer(desk)
+
+
+def _footnotes_follow_the_pointer(desk: Desk) -> None:
+    """Of a source's fact and of what is computed from the source; those of the release readers see, whichever it is."""
+    of_april = (
+        "select mart, indicator_code, text_en, text_vi, observed from marts.footnote where period = '2025-04-01' and"
+    )
+    first = desk.read(f"{of_april} \"check\" = 'never_holds' order by 1, 2")
+    assert [row[:4] for row in first] == [
+        ("fct_bank_kyc", None, "Not met: There are no rows", "Chưa đạt: Không có dòng nào"),
+        ("indicator", "kyc_biometric_rate", "Not met: There are no rows", "Chưa đạt: Không có dòng nào"),
+        ("indicator", "match_rate.bank_kyc", "Not met: There are no rows", "Chưa đạt: Không có dòng nào"),
+    ]
+    rows = desk.read("select count(*)::text from marts.fct_bank_kyc where period = '2025-04-01'")
+    assert {(row[4],) for row in first} == set(rows)
+    desk.months.deliver("bank_kyc", APRIL, 2)
+    load_ungated()
+    desk.run("release", "2025-04", code=5)
+    together = (
+        "select (select count(*)::text from marts.fct_bank_kyc where period = '2025-04-01'), observed, release_id"
+        " from marts.footnote where period = '2025-04-01' and indicator_code is null and \"check\" = 'never_holds'"
+    )
+    before = desk.read(together)
+    assert before[0][0] == before[0][1] and before[0][2] == "2025-04.1", "the corrected build waits"
+    desk.run("approve", "2025-04", "--why", "a correction")
+    after = desk.read(together)
+    assert after[0][0] == after[0][1] != before[0][1] and after[0][2] == "2025-04.2"
+    release.rollback(APRIL)
+    assert desk.read(together) == before
+
+
+def test_a_check_asks_by_itself_and_a_rejected_month_is_held_until_named(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.add_check("fct_land_holding", asks=True)
+    _let_gate_pass(monkeypatch, ("fct_land_holding", "never_holds"))
+    desk.run("release", "2025-04", code=5)
+    assert json.loads(desk.run("approvals", "--json").stdout)[0]["asks"] == [{"check": "fct_land_holding.never_holds"}]
+    assert desk.run("reject", "2025-04", "--why", "the parcels are wrong").stdout.startswith("2025-04  rejected")
+    assert desk.told(APRIL) == (
+        "held",
+        "it was rejected; it stays so until its inputs, suites or waivers change or the period is named",
+    )
+    assert not plan.wake(APRIL)
+    with pytest.raises(Waiting, match="P06-RELEASE-012"):
+        release.publish_build(1)
+    desk.run("approve", "2025-04", "--why", "after all", code=2)
+
+    # named, it is asked about once more, without another build
+    desk.run("release", "2025-04", code=5)
+    assert desk.builds() == 1 and desk.told(APRIL)[0] == "waiting"
+    desk.run("approve", "2025-04", "--why", "the province explained it")
+    assert desk.read("select release_id, build_id from marts.release") == [("2025-04.1", 1)]
+
+
+def test_an_answer_holds_for_its_inputs_alone(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.contract_asks("bank_kyc", "always")
+    _let_gate_pass(monkeypatch)
+    desk.run("release", "2025-04", code=5)
+    first = answer.waiting(APRIL)
+    assert first is not None and first.evidence == ()
+    desk.months.deliver("bank_kyc", APRIL, 2)
+    load_ungated()
+    assert desk.told(APRIL)[0] == "stale"
+    desk.run("approve", "2025-04", "--why", "too late", code=2)
+    answer.enter(first.request_id, "approve", "an officer", "airflow", None)  # who had the page open
+    with pytest.raises(P06Error, match="P06-RELEASE-002"):
+        release.publish_build(first.build_id)
+    desk.run("release", "2025-04", code=5)
+    second = answer.waiting(APRIL)
+    assert second is not None and second.request_id > first.request_id and second.state == "waiting"
+    with pytest.raises(UsageError, match="P06-APPROVAL-002"):
+        answer.enter(first.request_id, "reject", "an officer", "airflow", None)
+
+
+def test_an_approved_month_that_another_overtook_is_built_again_and_not_asked_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.contract_asks("bank_kyc", "always")
+    _let_gate_pass(monkeypatch)
+    assert [one.outcome for one in release.release()] == ["waiting", "waiting"]
+    desk.run("approve", "2025-04", "--why", "fine")  # May's build has undone the history April's wrote
+    assert desk.read("select release_id, build_id, approved_by from marts.release") == [("2025-04.1", 3, answer.who())]
+    answers = "select build_id, via, carried_from from control.approval_answer order by answer_id"
+    assert desk.read(answers, "publisher") == [(1, "cli", None), (3, "cli", 1)]
+
+
+def test_nobody_answers_in_time_and_nothing_is_published(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.contract_asks("land_parcel", "always")
+    _let_gate_pass(monkeypatch)
+    monkeypatch.setenv("P06_APPROVAL_WITHIN", "1s")
+    desk.run("release", "2025-04", code=5)
+    with database.connect("publisher", autocommit=True) as connection:
+        connection.execute("select pg_sleep(1.1)")
+    state, sentence = desk.told(APRIL)
+    assert state == "held" and sentence.startswith("nobody answered until") and "asks again" in sentence
+    desk.run("approve", "2025-04", "--why", "late", code=2)
+    with pytest.raises(Waiting, match="P06-RELEASE-013"):
+        release.publish_build(1)
+    assert desk.read("select * from marts.release") == []
+    monkeypatch.setenv("P06_APPROVAL_WITHIN", "1 hour")
+    with pytest.raises(UsageError, match="P06-APPROVAL-005"):
+        release.ask_again(APRIL)
+    monkeypatch.setenv("P06_APPROVAL_WITHIN", "1h")
+    desk.run("release", "2025-04", code=5)
+    desk.run("approve", "2025-04", "--why", "asked again")
+    assert desk.read("select release_id, build_id from marts.release") == [("2025-04.1", 1)]
+
+
+def test_the_database_refuses_what_a_program_forgets(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each way round the gate and the answer, tried by the role that publishes; then who may answer."""
+    desk.contract_asks("bank_kyc", "always")
+    _let_gate_pass(monkeypatch)
+    desk.run("release", "2025-04", code=5)
+    with database.connect("publisher", autocommit=True) as connection:
+        fingerprint = plan.Ledger(connection).inputs(APRIL).fingerprint
+        insert = (
+            "insert into control.release (release_id, period, number, build_id, fingerprint, model_hash, gate, approved_by,"
+            " register_state_before, register_state_after) values ('2025-04.1', '2025-04-01', 1, 1, %s, 'm', 'clean', %s, 0, 1)"
+        )
+
+        def refused(code: str, *values: Any) -> None:
+            with pytest.raises(psycopg.errors.CheckViolation, match=code):
+                connection.execute(insert.encode(), values)
+
+        refused("P06-RELEASE-011", fingerprint, None)
+        refused("P06-RELEASE-011", fingerprint, "nobody")
+        refused("P06-RELEASE-004", "another", None)
+        with pytest.raises(psycopg.errors.ForeignKeyViolation):
+            connection.execute("insert into control.published values ('2025-04-01', 1, '2025-04.1')")
+        for statement in (
+            "insert into control.approval_answer (request_id, build_id, period, fingerprint, verdict, who, via)"
+            " values (1, 1, '2025-04-01', 'f', 'approve', 'me', 'cli')",
+            "update control.approval_request set answer_by = now()",
+            "select quality.answer_approval(1, 'approve', 'me', 'cli', null)",
+            "update control.release set approved_by = 'me'",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement.encode())
+    for role in ("builder", "loader", "analyst", "steward"):
+        with database.connect(role, autocommit=True) as stranger, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            stranger.execute("select quality.answer_approval(1, 'approve', 'me', 'cli', null)")
+    with database.connect("builder", autocommit=True) as builder:
+        # a check that blocks, entered after the gate: no release, whoever approves
+        answer.enter(1, "approve", "an officer", "cli", "fine")
+        builder.execute(
+            'insert into quality.check_result (period, mart, "check", dimension, severity, success, run, owner, build_id)'
+            " values ('2025-04-01', 'indicator', 'broken', 'du', 'block', false, 'build:1', 'tests', 1)"
+        )
+    with pytest.raises(P06Error, match="P06-RELEASE-004"):
+        release.publish_build(1)
+    with database.connect("publisher", autocommit=True) as connection:
+        with pytest.raises(psycopg.errors.CheckViolation, match="P06-RELEASE-004"):
+            connection.execute(insert.encode(), (fingerprint, "an officer"))
+        assert publish.releases(connection) == []
+
+
+def test_a_waived_source_is_a_footnote_and_a_default_country_asks_nobody(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _let_gate_pass(monkeypatch)
+    desk.withdraw(APRIL, "land_parcel")
+    waiver = (
+        "waivers:\n  - source: land_parcel\n    periods: 2025-04\n    reason: The land system is being replaced\n"
+        "    owner: quality-land\n    until: 2999-12-31\n"
+    )
+    (desk.expectations / "waivers.yaml").write_text(waiver, encoding="utf-8")
+    assert {one.outcome for one in release.release([APRIL])} == {"published"}
+    assert desk.read("select approved_by from marts.release") == [(None,)]
+    found = desk.read('select source, mart, indicator_code, "check", text_vi, waived_by from marts.footnote')
+    assert found == [
+        (
+            "land_parcel", "fct_land_holding", None, "not_received", "Chưa nhận được: Thửa đất và người sử dụng đất",
+            "quality-land, 2999-12-31: The land system is being replaced",
+        )
+    ]  # fmt: skip
+    assert answer.pending(everything=True) == []
