@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from p06.commands import linkage, steward
+from p06.commands import alerts, linkage, steward
 from p06.commands.conflicts import conflicts
 from p06.commands.printing import show_json, show_table
 from p06.errors import P06Error, Refused, UsageError, messages
@@ -238,6 +238,7 @@ def load(
     for result in results:
         if result.error is not None:
             _tell(result.error)
+    alerts.send_what_waits(_reporter())
     _exit(loading.exit_code(results))
 
 
@@ -321,6 +322,7 @@ quarantine = typer.Typer(
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(linkage.app, name="linkage")
 app.add_typer(steward.app, name="steward")
+app.add_typer(alerts.app, name="alerts")
 SourceArgument = Annotated[str, typer.Argument(metavar="SOURCE", help="A source.")]
 AnySource = Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="A source; all by default.")]
 AnyPeriod = Annotated[str | None, typer.Argument(metavar="[PERIOD]", help="A month, YYYY-MM; all by default.")]
@@ -484,6 +486,7 @@ def release(
     for result in results:
         if result.error is not None and (named or result.outcome in ("failed", "blocked")):
             _tell(result.error)
+    alerts.send_what_waits(_reporter())
     _exit(releasing.exit_code(results, bool(named)))
 
 
@@ -503,6 +506,7 @@ def rollback(
         print("the register's history (dim_citizen) went back with it")
     elif moved.register == "stayed":
         print("the register's history (dim_citizen) stayed as it is: a later release has moved it since")
+    alerts.send_what_waits(_reporter())
 
 
 @app.command(epilog="Example: p06 clean")

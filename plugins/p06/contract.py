@@ -50,6 +50,7 @@ RESERVED = frozenset(
 MART_RESERVED = frozenset({"province_code", "commune_valid_from"})
 
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,62}")  # fullmatch
+_ADDRESS = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,250}")
 _TYPE = re.compile(r"([a-z0-9]+)(?:\(([^()]*)\))?")
 _LOGICAL: dict[str, str] = {
     "text": "string",
@@ -206,6 +207,7 @@ class Contract:
     allow_missing: bool = False
     legal_basis: tuple[str, ...] = ()
     register_forms: tuple[tuple[RegisterForm, Span], ...] = ()  # of a register; in other periods it sends changes
+    contacts: tuple[str, ...] = field(default=(), compare=False)  # addresses of the sender's desk
     hash: str = field(default="", compare=False)
 
     @property
@@ -431,6 +433,7 @@ class _Reader:
             allow_missing=self.flag(own, "allowMissing"),
             legal_basis=self.legal_basis(own.get("legalBasis")),
             register_forms=self.register_forms(own.get("registerForm"), cast(SourceKind, kind)),
+            contacts=self.contacts(document),
         )
         object.__setattr__(contract, "hash", _hash(contract))
         return contract
@@ -689,6 +692,14 @@ class _Reader:
         if value is not None and not isinstance(value, list):
             self.fail("P06-CONTRACT-014", at="legalBasis")
         return tuple(map(str, value or ()))
+
+    def contacts(self, document: dict[str, Any]) -> tuple[str, ...]:
+        """The addresses of ``support``: where its ``url`` is a ``mailto:``."""
+        urls = [str(item.get("url", "")) for item in self.items(document, "support")]
+        found = tuple(url.removeprefix("mailto:") for url in urls if url.startswith("mailto:"))
+        if not all(_ADDRESS.fullmatch(address) for address in found):
+            self.fail("P06-CONTRACT-014", at="support.url")
+        return found
 
     def day(self, value: Any, at: str) -> int | None:
         if value is None:

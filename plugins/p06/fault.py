@@ -47,7 +47,10 @@ RELEASE = (
     "rollback.checked",  # the release to go back to is known
     "rollback.written",  # pointers are moved, not committed
 )
-STEPS = PULL + LOAD + REPLAY + RELEASE
+ALERT = (
+    "alert.sent",  # the receiver has it, the outbox does not know
+)
+STEPS = PULL + LOAD + REPLAY + RELEASE + ALERT
 
 
 def point(step: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import psycopg
 
-from p06 import fault
+from p06 import alert, fault
 from p06.errors import P06Error, UsageError
 from p06.period import Period
 from p06.plan import Ledger
@@ -90,6 +90,8 @@ def publish(connection: psycopg.Connection[Any], build_id: int, who: str, why: s
             (release_id, first_day, build_id),
         )
         _event(connection, period, "publish", previous, release_id, who, why)
+        gate = "warnings" if warned(connection, build_id) else "clean"
+        alert.note(connection, "released", release_id, period=period, release=release_id, gate=gate)
         connection.execute(
             "update control.build set state = 'published', ended_at = clock_timestamp() where build_id = %s",
             (build_id,),
@@ -150,7 +152,10 @@ def rollback(
         )
         if moves:
             connection.execute("update control.register_state set state = %s", (before,))
-        _event(connection, period, "rollback", current.release_id, target.release_id, who, why)
+        event = _event(connection, period, "rollback", current.release_id, target.release_id, who, why)
+        alert.note(
+            connection, "rolled_back", str(event), period=period, release=current.release_id, to=target.release_id
+        )
         hold(connection, period, "rollback", Ledger(connection).inputs(period).fingerprint, gate_key, None, who, why)
         fault.point("rollback.written")
     register: Literal["untouched", "moved", "stayed"] = "untouched" if after == before else "stayed"
@@ -239,12 +244,14 @@ def _event(
     to_release: str,
     who: str,
     why: str | None,
-) -> None:
-    connection.execute(
+) -> int:
+    row = connection.execute(
         "insert into control.pointer_event (period, kind, from_release, to_release, who, why, register_state)"
-        " select %s, %s, %s, %s, %s, %s, s.state from control.register_state as s",
+        " select %s, %s, %s, %s, %s, %s, s.state from control.register_state as s returning event_id",
         (period.first_day, kind, from_release, to_release, who, why),
-    )
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 _WARNED = """

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import psycopg
 
-from p06 import database, fault, publish, steward
+from p06 import alert, database, fault, publish, steward
 from p06.build import BuildSpec
 from p06.errors import Busy, GateBlocked, NotReady, P06Error
 from p06.period import Period
@@ -136,14 +136,16 @@ def gate(build_id: int) -> str:
             (build_id, f"dbt:{build_id}"),
         ).fetchall()
         blocked = verdict.outcome == "blocked" or bool(broken)
+        checks = [f"{result.mart or result.source}.{result.check}" for result in verdict.results if result.blocks]
+        checks += [name for (name,) in broken]
         with connection.transaction():
             _finish(connection, build_id, "blocked" if blocked else "passed", gates.marts_key())
             if blocked:
                 publish.hold(connection, period, "blocked", fingerprint, gates.marts_key(), build_id, _who(), "gate 2")
+                about = f"build {build_id} {gates.marts_key()}"
+                alert.note(connection, "gate_blocked", about, period=period, what=str(period), checks=checks)
         fault.point("gate.recorded")
     if blocked:
-        checks = [f"{result.mart or result.source}.{result.check}" for result in verdict.results if result.blocks]
-        checks += [name for (name,) in broken]
         raise GateBlocked("P06-GATE-100", period=period, build=build_id, checks=" ".join(checks))
     return verdict.outcome
 
