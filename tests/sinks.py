@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -93,14 +94,19 @@ def mail_server(pem: Path) -> Iterator[MailSink]:
         sink, hostname="127.0.0.1", port=0, tls_context=context, require_starttls=True, auth_required=True,
         authenticator=authenticate,
     )  # fmt: skip
-    # port 0: the controller's own check whether it listens connects to the port it was asked for
-    controller._trigger_server = lambda: None  # type: ignore[method-assign]
+    # The controller looks whether it listens at the port it was asked for, which is 0.
+    controller._trigger_server = lambda: _greet(controller)  # type: ignore[method-assign]
     controller.start()
     sink.port = controller.server.sockets[0].getsockname()[1]
     try:
         yield sink
     finally:
         controller.stop()
+
+
+def _greet(controller: Controller) -> None:
+    with socket.create_connection(controller.server.sockets[0].getsockname(), 5) as probe:
+        probe.recv(100)
 
 
 @dataclass
