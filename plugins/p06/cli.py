@@ -13,6 +13,7 @@ import typer
 
 from p06.commands import alerts, linkage, steward
 from p06.commands.conflicts import conflicts
+from p06.commands.export import export
 from p06.commands.printing import show_json, show_table
 from p06.errors import P06Error, Refused, UsageError, messages
 
@@ -636,6 +637,7 @@ def explain(code: Annotated[str, typer.Argument(help="A code like P06-LOAD-014, 
     )
 
 
+app.command(epilog="Example: p06 export indicator --period 2024-03 --to indicator.xlsx")(export)
 app.command(epilog="Example: p06 conflicts health_visit 2024-02 --to conflicts.html")(conflicts)
 
 
