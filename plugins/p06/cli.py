@@ -15,6 +15,7 @@ from p06.commands import alerts, linkage, steward
 from p06.commands.conflicts import conflicts
 from p06.commands.export import export
 from p06.commands.printing import show_json, show_table
+from p06.commands.progress import Bar
 from p06.errors import P06Error, Refused, UsageError, messages
 
 app = typer.Typer(
@@ -175,7 +176,8 @@ def synth(
     from p06 import synth as country
     from p06.period import parse_range
 
-    country.generate(out, citizens, parse_range(periods), seed, defects, _reporter())
+    with Bar("making deliveries") as bar:
+        country.generate(out, citizens, parse_range(periods), seed, defects, bar)
     print(f"landing {out / 'landing'}\ntruth   {out / 'truth'}")
 
 
@@ -189,7 +191,8 @@ def pull(
     from p06 import pull as pulling
     from p06.period import Period
 
-    results = pulling.pull(source, Period.parse(period) if period else None, _reporter())
+    with Bar("pulling") as bar:
+        results = pulling.pull(source, Period.parse(period) if period else None, bar)
     if as_json:
         show_json([result.as_dict() for result in results])
     elif not results:
@@ -222,7 +225,8 @@ def load(
 
     if source is not None:
         contract.load(source)
-    results = loading.load(source, Period.parse(period) if period else None, _reporter())
+    with Bar("loading") as bar:
+        results = loading.load(source, Period.parse(period) if period else None, bar)
     if as_json:
         show_json([result.as_dict() for result in results])
     elif not results:
@@ -420,7 +424,8 @@ def quarantine_replay(source: AnySource = None, period: AnyPeriod = None, as_jso
 
     if source is not None:
         contract.load(source)
-    results = replaying.replay(source, Period.parse(period) if period else None, _reporter())
+    with Bar("judging again") as bar:
+        results = replaying.replay(source, Period.parse(period) if period else None, bar)
     if as_json:
         show_json([result.as_dict() for result in results])
     elif not results:
@@ -473,7 +478,8 @@ def release(
 
     named = [Period.parse(text) for text in periods or []]
     watch.close_dead_backfills()
-    results = releasing.release(named, rebuild, _reporter())
+    with Bar("releasing") as bar:
+        results = releasing.release(named, rebuild, bar)
     if as_json:
         show_json(
             [
@@ -555,7 +561,8 @@ def backfill(
     from p06 import backfill as backfilling
     from p06.period import parse_range
 
-    done = backfilling.backfill(parse_range(periods), source, dry_run, reason, _reporter())
+    with Bar("backfill") as bar:
+        done = backfilling.backfill(parse_range(periods), source, dry_run, reason, bar)
     if as_json:
         show_json(done.as_dict())
     else:

@@ -178,6 +178,7 @@ def _mart(connection: psycopg.Connection[Any], name: str, period: Period | None,
         raise UsageError("P06-EXPORT-003", mart=name)
     view: sql.Composable = sql.Identifier("marts", name)
     where: sql.SQL | sql.Composed = sql.SQL("")
+    sources: tuple[Source, ...]
     if release is not None:
         source = _release(connection, release, period)
         period, sources = source.period, (source,)
@@ -364,12 +365,13 @@ def _sheets(connection: psycopg.Connection[Any], mart: Mart, path: Path, raw: bo
     page.freeze_panes(1, 0)
     page.set_column(0, len(mart.columns) - 1, 16)
     put(page, 0, [column.name for column in mart.columns], bold)
-    at = 0
+    last = 0
     for block in _rows(connection, mart, progress):
-        for at, row in enumerate(block, at + 1):
+        for row in block:
+            last += 1
             for where, cell in enumerate(row):
-                _cell(page, at, where, cell, day, raw)
-    page.autofilter(0, 0, at, len(mart.columns) - 1)
+                _cell(page, last, where, cell, day, raw)
+    page.autofilter(0, 0, last, len(mart.columns) - 1)
     page = book.add_worksheet("Ghi chú · Notes")
     page.set_column(0, 1, 70)
     for at, (vi, en) in enumerate(_notes(mart, raw)):

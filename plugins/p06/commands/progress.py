@@ -13,8 +13,8 @@ AFTER = 2.0  # seconds
 class Bar:
     """A bar on standard error, which appears by itself after two seconds and leaves nothing behind.
 
-    Called with a text it tells what is being done now: a line where there is no terminal. It turns without a known end
-    until ``move`` names one.
+    Called with a text it prints a line, and tells it beside the bar. It runs without a known end until ``move`` names
+    one.
     """
 
     def __init__(self, text: str) -> None:
@@ -47,9 +47,10 @@ class Bar:
         with self._lock:
             self._text = text
             if self._shown is not None:
+                self._shown.console.print(text, markup=False, highlight=False)
                 self._shown.update(self._task, description=text)
-        if not sys.stderr.isatty():
-            print(text, file=sys.stderr, flush=True)
+                return
+        print(text, file=sys.stderr, flush=True)
 
     def move(self, done: int, of: int) -> None:
         """How far it is."""
@@ -60,7 +61,6 @@ class Bar:
 
     def _show(self) -> None:
         from rich.console import Console
-        from rich.markup import escape
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
         with self._lock:
@@ -72,5 +72,5 @@ class Bar:
                 console=console, transient=True,
             )  # fmt: skip
             done, of = self._state
-            self._task = self._shown.add_task(escape(self._text), total=of, completed=done)
+            self._task = self._shown.add_task(self._text, total=of, completed=done)
             self._shown.start()
