@@ -127,14 +127,14 @@ def down() -> None:
 
 @app.command(epilog="Example: p06 status --json")
 def status(as_json: Json = False) -> None:
-    """What runs, and where."""
-    from p06 import stack
+    """How things stand: what runs, waits, is stale, held or late, and the last release."""
+    from p06 import status as standing
 
-    found = stack.status()
+    found = standing.look()
     if as_json:
         show_json(found)
     else:
-        _show_status(found)
+        show_table(None, ("what", "state"), standing.lines(found))
 
 
 def _show_status(found: dict[str, Any]) -> None:

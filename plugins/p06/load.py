@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from p06 import alert, database, fault, landing, ledger, pull, quarantine, staging, token
+from p06 import alert, database, fault, landing, ledger, lineage, pull, quarantine, staging, token
 from p06 import contract as contracts
 from p06 import manifest as manifests
 from p06.area_codes import AreaCodes
@@ -86,6 +86,11 @@ def _pending(source: str | None, period: Period | None) -> list[Delivery]:
         return [delivery for delivery in _open(connection, source, period) if not _unwritten(delivery)]
 
 
+def waiting() -> list[Delivery]:
+    """Deliveries that lie here and are not settled yet, without asking a landing that is a URL."""
+    return _pending(None, None)
+
+
 def unfinished(source: str | None = None, period: Period | None = None) -> list[Delivery]:
     """Deliveries without a manifest: their sender is still writing."""
     return [one for one in landing.deliveries(source, str(period) if period else None) if _unwritten(one)]
@@ -98,6 +103,19 @@ def stage(delivery: Delivery) -> StageResult:
     conflict; Busy P06-LOAD-033; P06Error P06-LOAD-032 when the sums do not hold (nothing is kept then), P06-QUAR-005
     when the return files cannot be written (the next run writes them and goes on).
     """
+    month, place = _month(delivery), manifests.shown(delivery)
+    period = Period.of(month) if month != ledger.NO_PERIOD else None
+    with lineage.run(f"load.{manifests.kept_source(delivery)}", period, delivery=place) as told:
+        told.reads(lambda: lineage.delivered(contracts.load(delivery.source), place))
+        done = _stage_held(delivery)
+        told.about(extract=done.extract_id, outcome=done.outcome)
+        if done.outcome == STAGED and (counts := done.counts) is not None:
+            known = contracts.load(delivery.source)
+            told.writes(lineage.staged, known, done.extract_id, counts.staged, counts.quarantined)
+        return done
+
+
+def _stage_held(delivery: Delivery) -> StageResult:
     with database.connect("loader", autocommit=True) as connection:
         staging.sync(connection)
         if delivery.manifest is None:
@@ -134,7 +152,10 @@ def gate_extract(extract_id: str) -> str:
         key = gate.source_key(one.source)
         contract = contracts.load(one.source)
         staging.extend(connection, contract, one.staging_table)
-        verdict = gate.judge_extract(contract, extract_id)
+        with lineage.run(f"gate.{one.source}", one.period, extract=extract_id) as told:
+            verdict = gate.judge_extract(contract, extract_id)
+            told.reads(lineage.judged_extract, contract, extract_id, verdict.results)
+            told.about(outcome=verdict.outcome)
         with connection.transaction():
             ledger.judged(connection, one, key, verdict.outcome == "blocked")
             if verdict.outcome == "blocked":
