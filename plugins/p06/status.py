@@ -62,8 +62,10 @@ def lines(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     up = [name for name, process in airflow.items() if process["running"]]
     told = [("database", "running" if found["database"]["running"] else "stopped: any command that needs it starts it")]
     if len(up) == len(airflow):
+        parts = found["airflow"]
+        address = f"{parts['url']} (user {parts['user']}, password in {parts['password_file']})"
         memory = sum(process["memory_mb"] for process in airflow.values())
-        told.append(("airflow", f"running at {found['airflow']['url']}, {memory} MB"))
+        told.append(("airflow", f"running at {address}, {memory} MB"))
     else:
         told.append(("airflow", f"runs without {', '.join(sorted(set(airflow) - set(up)))}" if up else "stopped"))
     warehouse = found["warehouse"]

@@ -83,7 +83,7 @@ def plain(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, datetime):
         return value.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return str(value)
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
 
 
 def defused(text: str) -> str:
