@@ -106,11 +106,11 @@ def stage(delivery: Delivery) -> StageResult:
     month, place = _month(delivery), manifests.shown(delivery)
     period = Period.of(month) if month != ledger.NO_PERIOD else None
     with lineage.run(f"load.{manifests.kept_source(delivery)}", period, delivery=place) as told:
-        told.reads(lambda: lineage.delivered(contracts.load(delivery.source), place))
+        if (known := contracts.load_all().get(delivery.source)) is not None:
+            told.reads(lineage.delivered, known, place)
         done = _stage_held(delivery)
         told.about(extract=done.extract_id, outcome=done.outcome)
-        if done.outcome == STAGED and (counts := done.counts) is not None:
-            known = contracts.load(delivery.source)
+        if done.outcome == STAGED and known is not None and (counts := done.counts) is not None:
             told.writes(lineage.staged, known, done.extract_id, counts.staged, counts.quarantined)
         return done
 

@@ -20,7 +20,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from p06 import alert, channel, contract, database, load, message, publish, watch
+from p06 import alert, channel, contract, database, doctor, load, message, publish, watch
 from p06.cli import app
 from p06.errors import P06Error, Refused, messages
 from p06.period import Period
@@ -282,10 +282,23 @@ def test_a_configuration_that_cannot_be_read_names_its_place_and_nothing_is_lost
     with pytest.raises(P06Error) as raised:
         alert.send()
     assert raised.value.code == "P06-ALERT-001" and at in str(raised.value)
+    assert doctor._alerts().state == "bad"
     assert states() == [("released", "noted", 0)]
     sender.rows(visits(2))
     done = CliRunner().invoke(app, ["load"])
     assert done.exit_code == 0, "a load does not care"
+
+
+def test_the_configuration_shown_in_the_runbook_is_one_that_works(sender: Sender) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "runbooks" / "alerts.md"
+    block = page.read_text("utf-8").partition("```yaml\n")[2].partition("```")[0]
+    settings().alerts.write_text(block)
+    known = channel.channels()
+    assert [type(one).__name__ for one in known.known.values()] == ["Email", "Webhook"]
+    assert ("chat", "chat") in known.recipients("released", None)
+    assert doctor._alerts().found == "2 channels, 4 routes"
+    table = {kind for kind in message.KINDS if f"`{kind}`" in page.read_text("utf-8")}
+    assert table == set(message.KINDS)
 
 
 def test_no_password_leaves_without_encryption_and_no_secret_stands_in_the_outbox(

@@ -89,6 +89,8 @@ def send_what_waits(report: Callable[[str], None]) -> None:
         alert.send(report)
     except P06Error as error:
         report(str(error))
+    except Exception as error:  # the work is done and committed; the watch, or the next command, sends
+        report(f"alerts could not be sent now: {type(error).__name__}")
 
 
 def _tell(done: Sent) -> None:
