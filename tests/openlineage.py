@@ -73,9 +73,8 @@ def _facet(name: str, facet: dict[str, Any], kind: str) -> None:
         assert re.fullmatch(r"p06_[a-z_]+", name), f"a facet of our own bears our name: {name}"
         return
     known = classes()[facet["_schemaURL"]]
-    assert name == re.sub(r"(Input|Output)?(Dataset|Run|Job)Facet$", "", known.__name__)[0].lower() + re.sub(
-        r"(Input|Output)?(Dataset|Run|Job)Facet$", "", known.__name__
-    )[1:].removesuffix("OutputDataset")
+    written = re.sub(r"(Input|Output)?(Dataset|Run|Job)Facet$", "", known.__name__)
+    assert name == {"DatasetVersion": "version"}.get(written, written[0].lower() + written[1:])
     _build(known, {key: value for key, value in facet.items() if not key.startswith("_")})
 
 
