@@ -16,7 +16,7 @@ from typing import Any, Literal
 import psycopg
 from psycopg.types.json import Jsonb
 
-from p06 import contract, footnote, seal
+from p06 import alert, contract, footnote, seal
 from p06.errors import P06Error, UsageError, Waiting
 from p06.footnote import Finding
 from p06.period import Period
@@ -125,19 +125,33 @@ def ask(
     assert row is not None
     connection.execute("select control.carry_approval(%s)", (row[0],))
     connection.execute("delete from control.hold where period = %s", (row[1],))
+    _tell(connection, row[0])
     seal.enter_entered(connection)
 
 
 def ask_again(connection: psycopg.Connection[Any], question: Question, who: str) -> None:
     """The same question about the same build once more: it was rejected, or nobody answered in time (role builder)."""
-    connection.execute(
+    row = connection.execute(
         "insert into control.approval_request (build_id, period, fingerprint, gate_key, asks, evidence, asked_by, answer_by)"
         " select build_id, period, fingerprint, gate_key, asks, evidence, %s, clock_timestamp() + %s"
-        " from control.approval_request where request_id = %s",
+        " from control.approval_request where request_id = %s returning request_id",
         (who, within(), question.request_id),
-    )
+    ).fetchone()
+    assert row is not None
     connection.execute("delete from control.hold where period = %s", (question.period.first_day,))
+    _tell(connection, row[0])
     seal.enter_entered(connection)
+
+
+def _tell(connection: psycopg.Connection[Any], request_id: int) -> None:
+    """Let officers know of a question, unless an answer already holds for it."""
+    row = connection.execute(
+        "select period, evidence from control.approval where request_id = %s and state = 'waiting'", (request_id,)
+    ).fetchone()
+    if row is not None:
+        checks = sorted({f"{one.get('source') or one.get('mart')}.{one['check']}" for one in row[1]})
+        about = f"question {request_id}"
+        alert.note(connection, "approval_waiting", about, period=Period.of(row[0]), checks=checks)
 
 
 def questions(connection: psycopg.Connection[Any], period: Period | None = None) -> list[Question]:

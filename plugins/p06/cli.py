@@ -11,10 +11,12 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from p06.commands import approval, linkage, steward
+from p06.commands import alerts, approval, linkage, steward
 from p06.commands.backup import backup, restore
 from p06.commands.conflicts import conflicts
+from p06.commands.export import export
 from p06.commands.printing import show_json, show_table
+from p06.commands.progress import Bar
 from p06.commands.record import diff
 from p06.commands.record import show as show_release
 from p06.commands.verify import verify
@@ -129,14 +131,14 @@ def down() -> None:
 
 @app.command(epilog="Example: p06 status --json")
 def status(as_json: Json = False) -> None:
-    """What runs, and where."""
-    from p06 import stack
+    """How things stand: what runs, waits, is stale, held or late, and the last release."""
+    from p06 import status as standing
 
-    found = stack.status()
+    found = standing.look()
     if as_json:
         show_json(found)
     else:
-        _show_status(found)
+        show_table(None, ("what", "state"), standing.lines(found))
 
 
 def _show_status(found: dict[str, Any]) -> None:
@@ -178,7 +180,8 @@ def synth(
     from p06 import synth as country
     from p06.period import parse_range
 
-    country.generate(out, citizens, parse_range(periods), seed, defects, _reporter())
+    with Bar("making deliveries") as bar:
+        country.generate(out, citizens, parse_range(periods), seed, defects, bar)
     print(f"landing {out / 'landing'}\ntruth   {out / 'truth'}")
 
 
@@ -192,7 +195,8 @@ def pull(
     from p06 import pull as pulling
     from p06.period import Period
 
-    results = pulling.pull(source, Period.parse(period) if period else None, _reporter())
+    with Bar("pulling") as bar:
+        results = pulling.pull(source, Period.parse(period) if period else None, bar)
     if as_json:
         show_json([result.as_dict() for result in results])
     elif not results:
@@ -225,7 +229,8 @@ def load(
 
     if source is not None:
         contract.load(source)
-    results = loading.load(source, Period.parse(period) if period else None, _reporter())
+    with Bar("loading") as bar:
+        results = loading.load(source, Period.parse(period) if period else None, bar)
     if as_json:
         show_json([result.as_dict() for result in results])
     elif not results:
@@ -242,6 +247,7 @@ def load(
     for result in results:
         if result.error is not None:
             _tell(result.error)
+    alerts.send_what_waits(_reporter())
     _exit(loading.exit_code(results))
 
 
@@ -325,6 +331,7 @@ quarantine = typer.Typer(
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(linkage.app, name="linkage")
 app.add_typer(steward.app, name="steward")
+app.add_typer(alerts.app, name="alerts")
 SourceArgument = Annotated[str, typer.Argument(metavar="SOURCE", help="A source.")]
 AnySource = Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="A source; all by default.")]
 AnyPeriod = Annotated[str | None, typer.Argument(metavar="[PERIOD]", help="A month, YYYY-MM; all by default.")]
@@ -421,7 +428,8 @@ def quarantine_replay(source: AnySource = None, period: AnyPeriod = None, as_jso
 
     if source is not None:
         contract.load(source)
-    results = replaying.replay(source, Period.parse(period) if period else None, _reporter())
+    with Bar("judging again") as bar:
+        results = replaying.replay(source, Period.parse(period) if period else None, bar)
     if as_json:
         show_json([result.as_dict() for result in results])
     elif not results:
@@ -474,7 +482,8 @@ def release(
 
     named = [Period.parse(text) for text in periods or []]
     watch.close_dead_backfills()
-    results = releasing.release(named, rebuild, _reporter())
+    with Bar("releasing") as bar:
+        results = releasing.release(named, rebuild, bar)
     if as_json:
         show_json(
             [
@@ -488,6 +497,7 @@ def release(
     for result in results:
         if result.error is not None and (named or result.outcome in ("failed", "blocked")):
             _tell(result.error)
+    alerts.send_what_waits(_reporter())
     _exit(releasing.exit_code(results, bool(named)))
 
 
@@ -507,6 +517,7 @@ def rollback(
         print("the register's history (dim_citizen) went back with it")
     elif moved.register == "stayed":
         print("the register's history (dim_citizen) stayed as it is: a later release has moved it since")
+    alerts.send_what_waits(_reporter())
 
 
 @app.command(epilog="Example: p06 clean")
@@ -563,7 +574,8 @@ def backfill(
     from p06 import backfill as backfilling
     from p06.period import parse_range
 
-    done = backfilling.backfill(parse_range(periods), source, dry_run, reason, _reporter())
+    with Bar("backfill") as bar:
+        done = backfilling.backfill(parse_range(periods), source, dry_run, reason, bar)
     if as_json:
         show_json(done.as_dict())
     else:
@@ -648,6 +660,7 @@ def explain(code: Annotated[str, typer.Argument(help="A code like P06-LOAD-014, 
 app.command(epilog="Example: p06 approvals --json")(approval.approvals)
 app.command(epilog="Example: p06 approve 2024-02 --why 'the flood closed three clinics'")(approval.approve)
 app.command(epilog="Example: p06 reject 2024-02 --why 'the sender mends the fees'")(approval.reject)
+app.command(epilog="Example: p06 export indicator --period 2024-03 --to indicator.xlsx")(export)
 app.command(epilog="Example: p06 conflicts health_visit 2024-02 --to conflicts.html")(conflicts)
 app.command(epilog="Example: p06 diff 2024-02.1 2024-02.2")(diff)
 app.command(epilog="Example: p06 verify --head")(verify)

@@ -51,6 +51,7 @@ RESERVED = frozenset(
 MART_RESERVED = frozenset({"province_code", "commune_valid_from"})
 
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,62}")  # fullmatch
+_ADDRESS = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,250}")
 _TYPE = re.compile(r"([a-z0-9]+)(?:\(([^()]*)\))?")
 _LOGICAL: dict[str, str] = {
     "text": "string",
@@ -208,6 +209,7 @@ class Contract:
     legal_basis: tuple[str, ...] = ()
     register_forms: tuple[tuple[RegisterForm, Span], ...] = ()  # of a register; in other periods it sends changes
     approval: Approval = "never"  # when a month with its data waits for a quality officer before it is published
+    contacts: tuple[str, ...] = field(default=(), compare=False)  # addresses of the sender's desk
     hash: str = field(default="", compare=False)
 
     @property
@@ -434,6 +436,7 @@ class _Reader:
             legal_basis=self.legal_basis(own.get("legalBasis")),
             register_forms=self.register_forms(own.get("registerForm"), cast(SourceKind, kind)),
             approval=self.approval(own.get("approval")),
+            contacts=self.contacts(document),
         )
         object.__setattr__(contract, "hash", _hash(contract))
         return contract
@@ -699,6 +702,14 @@ class _Reader:
         if value not in get_args(Approval):
             self.fail("P06-CONTRACT-014", at="approval")
         return cast(Approval, value)
+
+    def contacts(self, document: dict[str, Any]) -> tuple[str, ...]:
+        """The addresses of ``support``: where its ``url`` is a ``mailto:``."""
+        urls = [str(item.get("url", "")) for item in self.items(document, "support")]
+        found = tuple(url.removeprefix("mailto:") for url in urls if url.startswith("mailto:"))
+        if not all(_ADDRESS.fullmatch(address) for address in found):
+            self.fail("P06-CONTRACT-014", at="support.url")
+        return found
 
     def day(self, value: Any, at: str) -> int | None:
         if value is None:

@@ -74,6 +74,7 @@ def _files() -> Iterator[Finding]:
     else:
         yield Finding("token key", "good", "will be made at the first load")
     yield from _origins()
+    yield _alerts()
     if "://" not in settings().landing:
         landing = Path(settings().landing)
         found_text = str(landing) if landing.exists() else f"{landing} (will be made)"
@@ -91,6 +92,19 @@ def _landing_store() -> Iterator[Finding]:
         yield Finding("landing", "good", "a URL; the store is asked at each load")
     except P06Error as error:
         yield Finding("landing", "bad", str(error), error.next_step())
+
+
+def _alerts() -> Finding:
+    """Whether the channels of the alerts are declared well and their secrets' files can be used; nobody is asked."""
+    from p06 import channel, credentials
+
+    try:
+        found = channel.channels()
+        for name in found.known:
+            credentials.of(f"p06_alerts_{name}")
+        return Finding("alerts", "good", f"{len(found.known)} channels, {len(found.routes)} routes")
+    except P06Error as error:
+        return Finding("alerts", "bad", str(error), error.next_step())
 
 
 def _origins() -> Iterator[Finding]:

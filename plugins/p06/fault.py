@@ -59,7 +59,10 @@ BACKUP = (
     "restore.recovered",  # nothing is in its place
     "restore.moved",  # every part is in its place, the mark of a restore under way is not gone
 )
-STEPS = PULL + LOAD + REPLAY + RELEASE + BACKUP
+ALERT = (
+    "alert.sent",  # the receiver has it, the outbox does not know
+)
+STEPS = PULL + LOAD + REPLAY + RELEASE + BACKUP + ALERT
 
 
 def point(step: str) -> None:

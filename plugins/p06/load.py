@@ -12,8 +12,8 @@ from typing import Any
 
 import psycopg
 
+from p06 import alert, database, fault, landing, ledger, lineage, pull, quarantine, staging, token
 from p06 import contract as contracts
-from p06 import database, fault, landing, ledger, pull, quarantine, staging, token
 from p06 import manifest as manifests
 from p06.area_codes import AreaCodes
 from p06.contract import Contract
@@ -86,6 +86,11 @@ def _pending(source: str | None, period: Period | None) -> list[Delivery]:
         return [delivery for delivery in _open(connection, source, period) if not _unwritten(delivery)]
 
 
+def waiting() -> list[Delivery]:
+    """Deliveries that lie here and are not settled yet, without asking a landing that is a URL."""
+    return _pending(None, None)
+
+
 def unfinished(source: str | None = None, period: Period | None = None) -> list[Delivery]:
     """Deliveries without a manifest: their sender is still writing."""
     return [one for one in landing.deliveries(source, str(period) if period else None) if _unwritten(one)]
@@ -98,19 +103,35 @@ def stage(delivery: Delivery) -> StageResult:
     conflict; Busy P06-LOAD-033; P06Error P06-LOAD-032 when the sums do not hold (nothing is kept then), P06-QUAR-005
     when the return files cannot be written (the next run writes them and goes on).
     """
+    month, place = _month(delivery), manifests.shown(delivery)
+    period = Period.of(month) if month != ledger.NO_PERIOD else None
+    with lineage.run(f"load.{manifests.kept_source(delivery)}", period, delivery=place) as told:
+        if (known := contracts.load_all().get(delivery.source)) is not None:
+            told.reads(lineage.delivered, known, place)
+        done = _stage_held(delivery)
+        told.about(extract=done.extract_id, outcome=done.outcome)
+        if done.outcome == STAGED and known is not None and (counts := done.counts) is not None:
+            told.writes(lineage.staged, known, done.extract_id, counts.staged, counts.quarantined)
+        return done
+
+
+def _stage_held(delivery: Delivery) -> StageResult:
     with database.connect("loader", autocommit=True) as connection:
         staging.sync(connection)
         if delivery.manifest is None:
             raise Refused("P06-LOAD-002", delivery=manifests.shown(delivery))
         known, month = manifests.kept_source(delivery), _month(delivery)
         with ledger.held(connection, known, str(Period.of(month))):
-            attempt = ledger.begin(connection, known, month, _key(delivery))
+            key = _key(delivery)
+            attempt = ledger.begin(connection, known, month, key)
             fault.point("load.started")
             try:
                 done = _stage(connection, delivery, attempt)
             except Refused as error:
                 refused = error if error.where.get("delivery") else _placed(delivery, error)
-                ledger.end(connection, attempt, REFUSED, mismatches=refused.mismatches or (refused,))
+                with connection.transaction():
+                    ledger.end(connection, attempt, REFUSED, mismatches=refused.mismatches or (refused,))
+                    _tell_refusal(connection, delivery, key, refused)
                 raise refused from None
             except Exception:
                 if not connection.closed:
@@ -131,8 +152,16 @@ def gate_extract(extract_id: str) -> str:
         key = gate.source_key(one.source)
         contract = contracts.load(one.source)
         staging.extend(connection, contract, one.staging_table)
-        verdict = gate.judge_extract(contract, extract_id)
-        ledger.judged(connection, one, key, verdict.outcome == "blocked")
+        with lineage.run(f"gate.{one.source}", one.period, extract=extract_id) as told:
+            verdict = gate.judge_extract(contract, extract_id)
+            told.reads(lineage.judged_extract, contract, extract_id, verdict.results)
+            told.about(outcome=verdict.outcome)
+        with connection.transaction():
+            ledger.judged(connection, one, key, verdict.outcome == "blocked")
+            if verdict.outcome == "blocked":
+                checks = [result.check for result in verdict.results if result.blocks]
+                about, what = f"{extract_id} {key}", extract_id
+                alert.note(connection, "gate_blocked", about, one.source, one.period, what=what, checks=checks)
     fault.point("load.gated")
     return verdict.outcome
 
@@ -295,6 +324,15 @@ def _placed(delivery: Delivery, error: Refused) -> Refused:
     if error.code == "P06-LOAD-030":
         return Refused(error.code, (), delivery=manifests.shown(delivery), **error.where)
     return manifests.refusal(delivery, list(mismatches))
+
+
+def _tell_refusal(connection: Connection, delivery: Delivery, key: str, error: Refused) -> None:
+    """Note the refusal for whoever is to hear of it: once for each state of the delivery and contract it met."""
+    codes = list(dict.fromkeys(one.code for one in error.mismatches or (error,)))
+    month = _month(delivery)
+    period = Period.of(month) if month != ledger.NO_PERIOD else None
+    place, source = manifests.shown(delivery), manifests.kept_source(delivery)
+    alert.note(connection, "delivery_refused", key, source, period, delivery=place, codes=codes)
 
 
 def _known(connection: Connection, extract_id: str) -> Extract:
@@ -461,6 +499,10 @@ def _accept(connection: Connection, extract_id: str) -> str:
             ledger.supersede(connection, extract_id)
             quarantine.settle(connection, one.source, one.period.first_day)
             ledger.end(connection, one.attempt_id, REFUSED, mismatches=[_conflict(one)])
+            codes = [_conflict(one).code]
+            alert.note(
+                connection, "delivery_refused", extract_id, one.source, one.period, delivery=extract_id, codes=codes
+            )
             return REFUSED
         if before is not None and one.revision < before.revision_floor:
             return _outranked(connection, one, SUPERSEDED)

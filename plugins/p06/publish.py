@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import psycopg
 
-from p06 import approval, fault, footnote, record, seal
+from p06 import alert, approval, fault, footnote, record, seal
 from p06.errors import P06Error, UsageError
 from p06.period import Period
 from p06.plan import Ledger, moves_history
@@ -76,12 +76,12 @@ def publish(connection: psycopg.Connection[Any], build_id: int, who: str, why: s
         fault.point("publish.checked")
         number, previous = _next_number(connection, period)
         release_id = f"{period}.{number}"
+        gate = "warnings" if warned(connection, build_id) else "clean"
         connection.execute(
             "insert into control.release (release_id, period, number, build_id, fingerprint, model_hash, gate,"
             " approved_by, register_state_before, register_state_after) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (
-                release_id, first_day, number, build_id, fingerprint, model_hash,
-                "warnings" if warned(connection, build_id) else "clean", approved_by, before, after,
+                release_id, first_day, number, build_id, fingerprint, model_hash, gate, approved_by, before, after,
             ),
         )  # fmt: skip
         connection.execute(
@@ -97,6 +97,8 @@ def publish(connection: psycopg.Connection[Any], build_id: int, who: str, why: s
         )
         footnote.write(connection, release_id, period, build_id)
         _event(connection, period, "publish", previous, release_id, who, why)
+        gate = "warnings" if warned(connection, build_id) else "clean"
+        alert.note(connection, "released", release_id, period=period, release=release_id, gate=gate)
         connection.execute(
             "update control.build set state = 'published', ended_at = clock_timestamp() where build_id = %s",
             (build_id,),
@@ -158,6 +160,9 @@ def rollback(
         if moves:
             connection.execute("update control.register_state set state = %s", (before,))
         event = _event(connection, period, "rollback", current.release_id, target.release_id, who, why)
+        alert.note(
+            connection, "rolled_back", str(event), period=period, release=current.release_id, to=target.release_id
+        )
         hold(connection, period, "rollback", Ledger(connection).inputs(period).fingerprint, gate_key, None, who, why)
         seal.enter(connection, "pointer_event", [event])
         fault.point("rollback.written")

@@ -13,13 +13,13 @@ from typing import Any, Literal
 
 import psycopg
 
-from p06 import approval, database, fault, footnote, publish, record, seal, steward
+from p06 import alert, approval, database, fault, footnote, lineage, publish, record, seal, steward
 from p06.build import BuildSpec
 from p06.errors import Busy, GateBlocked, NotReady, P06Error, Waiting
 from p06.period import Period
 from p06.plan import Ledger, plan
 
-_LOCK = 0x503039
+LOCK = 0x503039
 Report = Callable[[str], None]
 Outcome = Literal["published", "unchanged", "held", "not ready", "in backfill", "waiting", "blocked", "busy", "failed"]
 
@@ -104,7 +104,10 @@ def build(period: Period, report: Report = lambda text: None) -> int:
             spec = _start(connection, period)
             fault.point("build.started")
             try:
-                failed = dbt.build(spec, report)
+                with lineage.run("build", period, build=spec.build_id) as told:
+                    told.reads(lineage.pinned, spec)
+                    told.writes(lineage.built, spec.build_id)
+                    failed = dbt.build(spec, report)
             except BaseException as error:
                 with connection.transaction():
                     _finish(connection, spec.build_id, "failed")
@@ -174,7 +177,10 @@ def gate(build_id: int) -> str:
         if row is None or row[2] not in ("built", "passed", "blocked"):
             raise P06Error("P06-RELEASE-004", build=build_id, state=row and row[2])
         period, fingerprint = Period.of(row[0]), row[1]
-        verdict = gates.judge_build(period, build_id)
+        with lineage.run("gate.marts", period, build=build_id) as told:
+            verdict = gates.judge_build(period, build_id)
+            told.reads(lineage.built, build_id, verdict.results)
+            told.about(outcome=verdict.outcome)
         fault.point("gate.judged")
         broken = connection.execute(
             'select distinct "check" from quality.check_result where build_id = %s and run = %s and not success'
@@ -183,34 +189,51 @@ def gate(build_id: int) -> str:
         ).fetchall()
         blocked = verdict.outcome == "blocked" or bool(broken)
         measured = None if blocked else record.measure(connection, build_id)
+        checks = [f"{result.mart or result.source}.{result.check}" for result in verdict.results if result.blocks]
+        checks += [name for (name,) in broken]
         with connection.transaction():
             if measured is not None:
                 record.keep(connection, build_id, measured)
             _finish(connection, build_id, "blocked" if blocked else "passed", gates.marts_key())
             if blocked:
                 publish.hold(connection, period, "blocked", fingerprint, gates.marts_key(), build_id, _who(), "gate 2")
+                about = f"build {build_id} {gates.marts_key()}"
+                alert.note(connection, "gate_blocked", about, period=period, what=str(period), checks=checks)
             else:
                 _ask_where_wanted(connection, build_id, gates.marts_key())
         fault.point("gate.recorded")
     if blocked:
-        checks = [f"{result.mart or result.source}.{result.check}" for result in verdict.results if result.blocks]
-        checks += [name for (name,) in broken]
         raise GateBlocked("P06-GATE-100", period=period, build=build_id, checks=" ".join(checks))
     return verdict.outcome
 
 
 def publish_build(build_id: int, why: str | None = None) -> str:
     """Publish a build that passed; returns the release id. Raises Waiting while it must be approved and is not."""
-    with _alone(), database.connect("publisher", autocommit=True) as connection:
-        return publish.publish(connection, build_id, _who(), why)
+    with (
+        _alone(),
+        database.connect("publisher", autocommit=True) as connection,
+        lineage.run("release", build=build_id) as told,
+    ):
+        told.reads(lineage.built, build_id)
+        release_id = publish.publish(connection, build_id, _who(), why)
+        told.writes(lineage.published, release_id)
+        told.about(release=release_id)
+        return release_id
 
 
 def rollback(period: Period, to: str | None = None, why: str | None = None) -> publish.Rollback:
     """Undo: readers see a kept release again at once, and nothing builds the period until its inputs change."""
     from p06 import gate as gates
 
-    with _alone(), database.connect("publisher", autocommit=True) as connection:
-        return publish.rollback(connection, period, to, _who(), why, gates.marts_key())
+    with (
+        _alone(),
+        database.connect("publisher", autocommit=True) as connection,
+        lineage.run("rollback", period) as told,
+    ):
+        moved = publish.rollback(connection, period, to, _who(), why, gates.marts_key())
+        told.writes(lineage.published, moved.to_release)
+        told.about(release=moved.to_release)
+        return moved
 
 
 def clean(kept: int = publish.KEPT) -> list[str]:
@@ -411,7 +434,7 @@ def _alone() -> Iterator[None]:
         yield
         return
     with database.connect("publisher", autocommit=True) as connection:
-        held = connection.execute("select pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
+        held = connection.execute("select pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
         if held is None or not held[0]:
             raise Busy("P06-RELEASE-001")
         _holding = True
@@ -420,7 +443,7 @@ def _alone() -> Iterator[None]:
         finally:
             _holding = False
             with suppress(psycopg.Error):  # the server forgets it with the session, but not before the next one asks
-                connection.execute("select pg_advisory_unlock(%s)", (_LOCK,))
+                connection.execute("select pg_advisory_unlock(%s)", (LOCK,))
 
 
 def _who() -> str:

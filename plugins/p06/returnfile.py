@@ -29,7 +29,7 @@ KINDS = ("html", "xlsx", "csv")
 ROW_LIMIT = 100_000  # rows listed in one file
 LINE_LIMIT = 1_000_000  # lines of the table; a sheet holds 1,048,576
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 Show = Callable[[bytes], str]
@@ -121,7 +121,7 @@ def visible(text: str) -> str:
 
 def defused(text: str) -> str:
     """A cell no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if text.startswith(FORMULAS) else text
 
 
 def kind_of(path: Path) -> str:

@@ -36,6 +36,11 @@ class Settings:
         return Path(os.environ.get("P06_LINKAGE", self.root / "linkage"))
 
     @property
+    def alerts(self) -> Path:
+        """Who is told of what, and how."""
+        return Path(os.environ.get("P06_ALERTS", self.home / "alerts.yaml"))
+
+    @property
     def dags(self) -> Path:
         """Airflow's DAG folder."""
         return self.root / "dags"

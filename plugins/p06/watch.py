@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
-from p06 import airflow_api, answer, contract, database
+from p06 import airflow_api, alert, answer, contract, database
 from p06.errors import Busy, P06Error, UsageError
 from p06.period import Period, months
 
 Report = Callable[[str], None]
+VIETNAM = timezone(timedelta(hours=7))  # no summer time since 1975
 BACK_OFF = timedelta(minutes=15)  # what failed is not tried again sooner without a hand
 _ABANDONED = "1 hour"  # a backfill of another host that long without an active load has lost its process
 
@@ -92,28 +93,57 @@ def ask_officers(report: Report = lambda text: None) -> list[str]:
 
 
 def overdue(today: date | None = None) -> list[str]:
-    """One sentence per source that misses months whose deadline has passed.
+    """One sentence per source that misses months whose deadline has passed, by the calendar of Vietnam.
 
     A source is expected from the first month the warehouse holds of anything, or its ``due_from`` when that is later.
     """
+    return [
+        f"{source} {span} not received, due by day {contract.load(source).deadline_day}"
+        for source, missing in late(today or vietnam_day()).items()
+        for span in _spans(missing)
+    ]
+
+
+def vietnam_day(moment: datetime | None = None) -> date:
+    """The day it is in Vietnam (now, or at a moment with an offset): deadlines are days there."""
+    return (moment or datetime.now(timezone.utc)).astimezone(VIETNAM).date()
+
+
+def tell(today: date | None = None, report: Report = lambda text: None) -> None:
+    """Note every deadline that was missed, once a source and month, then send what the outbox holds.
+
+    A configuration that cannot be read is reported and everything waits; a receiver that is down holds up nothing.
+    """
+    with database.connect("publisher") as connection:
+        for source, missing in late(today or vietnam_day()).items():
+            about, spans, day = f"{source} {missing[-1]}", _spans(missing), contract.load(source).deadline_day
+            alert.note(connection, "deadline_missed", about, source, missing[-1], months=spans, day=day)
+        connection.commit()
+    try:
+        alert.send(report)
+    except P06Error as error:
+        report(str(error))
+
+
+def late(today: date) -> dict[str, list[Period]]:
+    """The months each source misses although their deadline lies before ``today``, oldest first."""
     from p06 import suite
 
-    today = today or datetime.now(timezone.utc).date()
     with database.connect("publisher", autocommit=True) as connection:
         rows = connection.execute("select source, period from control.accepted").fetchall()
     held = {(source, Period.of(first_day)) for source, first_day in rows}
     if not held:
-        return []
+        return {}
     first = min(period for _, period in held)
-    told = []
-    for source, promised in contract.load_all().items():
-        missing = [
+    found = {
+        source: [
             period
             for period in expected(promised, first, today)
             if (source, period) not in held and suite.source_waived(source, period) is None
         ]
-        told += [f"{source} {span} not received, due by day {promised.deadline_day}" for span in _spans(missing)]
-    return told
+        for source, promised in contract.load_all().items()
+    }
+    return {source: missing for source, missing in found.items() if missing}
 
 
 def expected(promised: contract.Contract, first: Period, today: date) -> Iterator[Period]:

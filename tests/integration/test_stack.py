@@ -137,6 +137,12 @@ def test_a_run_without_a_period_fails_at_once_and_says_so(running: Warehouse) ->
     logs = (running.home / "airflow" / "logs" / "dag_id=load__bank_kyc" / f"run_id={run.run_id}").rglob("*.log")
     texts = [path.read_text() for path in logs]
     assert len(texts) == 1 and "P06-STACK-008" in texts[0]
+    (told,) = _until(
+        lambda: [one for one in running.json("alerts") if one["kind"] == "task_failed"], "the failure noted", 60
+    )
+    assert (told["source"], told["facts"]) == (
+        "bank_kyc", {"task": "load__bank_kyc.stage", "code": "P06-STACK-008"},
+    )  # fmt: skip
 
 
 def test_a_correction_dropped_into_landing_is_released_without_a_hand(running: Warehouse, country: Path) -> None:

@@ -18,7 +18,7 @@ from p06.errors import P06Error, UsageError, Waiting
 _ASKED = "question"
 
 
-class Approval(ApprovalOperator):  # type: ignore[misc]
+class Approval(ApprovalOperator):
     """Asks the quality officers about the build of the run's period, when the ledger waits for them; returns the build.
 
     A period that waits for nobody does not park. Whoever answers first, here or at the command line, is in the ledger.

@@ -18,6 +18,11 @@ from p06.period import Period
 
 log = logging.getLogger("p06")
 
+
+class AlreadyTold(AirflowFailException):
+    """Fails the task for good; the ledger has noted why, so the failure itself is no news."""
+
+
 FINAL = (GateBlocked, Refused, NotReady, UsageError, BuildFailed, Waiting)
 
 
@@ -57,6 +62,8 @@ def told_safely() -> Iterator[None]:
         for mismatch in error.mismatches if isinstance(error, Refused) else ():
             log.error("  %s", mismatch)
         log.error("  next: %s", error.next_step())
+        if isinstance(error, GateBlocked | Refused):
+            raise AlreadyTold(str(error)) from None
         if isinstance(error, FINAL) and not isinstance(error, BuildInterrupted):
             raise AirflowFailException(str(error)) from None
         raise RuntimeError(str(error)) from None

@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow.sdk import Asset, CronPartitionTimetable, IdentityMapper, PartitionedAssetTimetable
 
+from p06.airflow.notifier import TaskFailed
 from p06.contract import Contract
 
 SWEEP = Asset("p06://sweep")
@@ -51,4 +52,5 @@ def retried(owner: str, retries: int = 2) -> dict[str, Any]:
         "retry_delay": timedelta(seconds=15),
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(minutes=5),
+        "on_failure_callback": [TaskFailed()],
     }
