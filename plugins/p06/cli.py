@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from p06.commands import linkage, steward
+from p06.commands.checks import checks
 from p06.commands.conflicts import conflicts
 from p06.commands.printing import show_json, show_table
 from p06.errors import P06Error, Refused, UsageError, messages
@@ -632,6 +633,7 @@ def explain(code: Annotated[str, typer.Argument(help="A code like P06-LOAD-014, 
     )
 
 
+app.command(epilog="Example: p06 checks health_visit")(checks)
 app.command(epilog="Example: p06 conflicts health_visit 2024-02 --to conflicts.html")(conflicts)
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Literal, get_args
 
-Test = Literal["band", "gone", "drift", "change", "restated"]
+Test = Literal["band", "gone", "drift", "change", "restated", "same"]
 Profile = Mapping[str, Mapping[str, float]]
 
 WINDOW = 12  # published months a band is made of
@@ -37,6 +37,7 @@ class Comparison:
     - drift: the population stability index of the keys' shares, less what chance alone makes.
     - change: how far a share moved from the month before, in parts of one (a count: relatively).
     - restated: the same against what is published for this month until now.
+    - same: in how many of the months the measure is exactly the same (``of`` is its size, and must be ``least``).
 
     ``floor`` is the least spread: a part of the median for counts, parts of one for shares. Keys with fewer than
     ``least`` (of the count, or of ``of``) are not compared.
@@ -97,6 +98,8 @@ def compare(asked: Comparison, now: Profile, past: Past) -> Found:
         return _worst_of(asked, now, past)
     if asked.test == "drift":
         return _drift(asked, now, past)
+    if asked.test == "same":
+        return _same(asked, now, past)
     if asked.test == "restated":
         return _moved(asked, now, past.released)
     if asked.test == "change":
@@ -190,6 +193,13 @@ def _drift(asked: Comparison, now: Profile, past: Past) -> Found:
     if sum(present.values()) < asked.least or not found:
         return Found(None)
     return min(found, key=lambda one: one.number or 0)
+
+
+def _same(asked: Comparison, now: Profile, past: Past) -> Found:
+    months, content = [month for month in past.months if asked.measure in month], now.get(asked.measure)
+    if not months or content is None or sum(now.get(asked.of or asked.measure, {}).values()) < asked.least:
+        return Found(None)
+    return Found(float(sum(month[asked.measure] == content for month in months)))
 
 
 def _mean(months: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -60,6 +60,7 @@ _REVEALED = re.compile(
 )
 _IDENTIFYING = re.compile(rf"\b(?:{'|'.join(sorted(IDENTITY))})\b", re.IGNORECASE)
 _DAY_OF = re.compile(r"\bextract\s*\(\s*(?:day|month)\s+from\s+\w+\s*\)", re.IGNORECASE)  # shows nobody
+_LITERAL = re.compile(r"'[^']*'")
 _SOURCE_PLACES = frozenset({"rows", "extract", "failed_rows", "first_day", "as_of", "year", "source", "provinces"})
 _MART_PLACES = frozenset({"rows", "first_day", "as_of", "source", "build_id", "state"})
 _MARTS = re.compile(
@@ -120,7 +121,7 @@ class Check:
         """What must hold, in figures; ``limits`` gives the numbers a contract states for its names."""
         if self.expectation:
             stated = {name: value for name, value in (self.kwargs or {}).items() if not name.startswith("column")}
-            said = ", ".join(f"{name} {value}" for name, value in stated.items())
+            said = ", ".join(f"{name} {value}" for name, value in stated.items()) or "100 %"
         else:
             low, high = (
                 (limits.get(limit) if limits is not None else limit) if isinstance(limit, str) else limit
@@ -362,7 +363,7 @@ def _measures(kind: Kind, stated: Any, file: str) -> list[Measure]:
 
 def shows_identity(text: str) -> bool:
     """Whether an expression takes a column of IDENTITY as it is; the day or month of a date shows nobody."""
-    return bool(_IDENTIFYING.search(_DAY_OF.sub("", text)))
+    return bool(_IDENTIFYING.search(_DAY_OF.sub("", _LITERAL.sub("''", text))))
 
 
 def _gather(into: dict[str, dict[str, Any]], entries: Any, file: str) -> None:
