@@ -1,8 +1,10 @@
 """What a gate costs: 20 checks on a million rows against the same aggregates in one statement, and the shipped suites.
 
-    .venv/bin/python bench/gate.py [--rows 1000000] [--rounds 3]
+    .venv/bin/python bench/gate.py [--rows 1000000] [--rounds 3] [--citizens 100000]
 
 Seconds on the clock and of processor (this process and the server's sessions) after Great Expectations is imported.
+With --citizens also which share of a month's run (loads, build, release of six sources) the gates take; the second
+month is measured, so that comparisons have one before it.
 """
 
 from __future__ import annotations
@@ -103,10 +105,59 @@ def twenty(suite: Any) -> Any:
     return suite.Suite("source", SOURCE, tuple(checks))
 
 
+def month(folder: Path, citizens: int) -> None:
+    """The share of the gates in the second month of a synthetic country."""
+    import time
+
+    from p06 import gate, synth
+    from p06.load import load
+    from p06.period import Period
+    from p06.release import release
+    from p06.settings import settings
+
+    periods = [Period(2024, 1), Period(2024, 2)]
+    made = synth.generate(folder / "country", citizens, periods, 5)
+    spent = {"judge_extract": 0.0, "judge_build": 0.0}
+    judges = {name: getattr(gate, name) for name in spent}
+
+    def timed(name: str) -> Any:
+        def judge(*arguments: Any, **named: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return judges[name](*arguments, **named)
+            finally:
+                spent[name] += time.perf_counter() - started
+
+        return judge
+
+    for name in spent:
+        setattr(gate, name, timed(name))
+    landing = Path(settings().landing)
+    for period in periods:
+        for source in sorted((folder / "country" / "landing").iterdir()):
+            shutil.copytree(source / str(period), landing / source.name / str(period))
+        spent.update(dict.fromkeys(spent, 0.0))
+        started = time.perf_counter()
+        load()
+        loaded = time.perf_counter() - started
+        (result,) = (one for one in release([period]) if one.period == period)
+        assert result.outcome == "published", result
+        total = time.perf_counter() - started
+    for name, judge in judges.items():
+        setattr(gate, name, judge)
+    rows = sum(one.figures["received"] for one in made.deliveries if one.figures["period"] == str(periods[-1]))
+    gates = sum(spent.values())
+    print(
+        f"a month of {citizens} citizens, {rows} rows: loads {loaded:.1f} s, all {total:.1f} s; gate 1 of six extracts"
+        f" {spent['judge_extract']:.1f} s, gate 2 {spent['judge_build']:.1f} s: {100 * gates / total:.0f} % (limit 15)"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--citizens", type=int, default=0, help="measure a month of so many citizens as well")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="p06-bench-"))
     folder.chmod(0o755)
@@ -121,6 +172,8 @@ def main() -> None:
     expectation.own()
     try:
         database.ensure_running()
+        if options.citizens:
+            month(folder, options.citizens)
         with database.connect("loader", autocommit=True) as connection:
             stage = Stage(connection)
             extract_id = stage.extract(SOURCE, rows=options.rows)

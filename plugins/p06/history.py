@@ -40,7 +40,7 @@ class Comparison:
     - same: in how many of the months the measure is exactly the same (``of`` is its size, and must be ``least``).
 
     ``floor`` is the least spread: a part of the median for counts, parts of one for shares. Keys with fewer than
-    ``least`` (of the count, or of ``of``) are not compared.
+    ``least`` (of the count, or of ``of``) are not compared. A band is asked from ``fewest`` published months on.
     """
 
     measure: str
@@ -48,19 +48,20 @@ class Comparison:
     of: str | None = None
     least: float = 20
     floor: float = 0.02
+    fewest: int = 1
 
     @classmethod
     def of_mapping(cls, stated: Mapping[str, Any]) -> Comparison:
         """From a suite. Raises ValueError with the name of the field that is wrong."""
         for field in stated:
-            if field not in ("measure", "test", "of", "least", "floor"):
+            if field not in ("measure", "test", "of", "least", "floor", "fewest"):
                 raise ValueError(str(field))
         for field in ("measure", "of"):
             if not isinstance(stated.get(field, "" if field == "of" else None), str):
                 raise ValueError(field)
         if stated.get("test") not in get_args(Test):
             raise ValueError("test")
-        for field in ("least", "floor"):
+        for field in ("least", "floor", "fewest"):
             value = stated.get(field, 1)
             if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
                 raise ValueError(field)
@@ -104,7 +105,7 @@ def compare(asked: Comparison, now: Profile, past: Past) -> Found:
         return _moved(asked, now, past.released)
     if asked.test == "change":
         return _moved(asked, now, past.before)
-    if not past.months:
+    if len(past.months) < max(asked.fewest, 1):
         return Found(None)
     return _gone(asked, now, past) if asked.test == "gone" else _band(asked, now, past)
 

@@ -28,6 +28,12 @@ def test_with_one_or_two_months_twice_the_floor_stands_for_the_spread() -> None:
     assert compare(BAND, {"rows": {"": 9_400.0}}, Past(months(10_000, 10_000, 10_000))).number == pytest.approx(2.0)
 
 
+def test_a_band_can_wait_for_its_months() -> None:
+    waits = Comparison("rows", "band", fewest=3)
+    assert compare(waits, {"rows": {"": 200.0}}, Past(months(10_000, 200))).number is None
+    assert (compare(waits, {"rows": {"": 100.0}}, Past(months(10_000, 200, 210))).number or 0) > 6
+
+
 def test_one_odd_month_neither_hides_the_next_nor_makes_an_alarm() -> None:
     past = Past(months(1000, 1010, 990, 5000, 1005, 995, 1000))
     assert compare(BAND, {"rows": {"": 1000.0}}, past).number == 0

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from datetime import date
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from p06 import contract, gate, profile, suite
+from p06.cli import app
 from p06.dimension import DIMENSIONS
 from p06.period import Period
 from p06.settings import settings
@@ -354,3 +357,11 @@ def test_of_a_figure_that_is_too_low_the_count_is_the_lowest_it_covers(folder: P
     assert suite.check_waived(*asked, 0.2, too_low=True) is None
     assert (suite.waiver_lapsed(*asked, 0.2, too_low=True) or "").startswith("exceeded 0.8: ")
     assert suite.waiver_lapsed(*asked, 0.85, too_low=True) is None
+
+
+def test_the_list_of_checks_tells_every_field_of_every_check() -> None:
+    told = json.loads(CliRunner().invoke(app, ["checks", "--json"], catch_exceptions=False).stdout)
+    assert len(told) == sum(len(loaded.checks) for loaded in LOADED)
+    assert all(one["reason"]["vi"] and one["title"]["vi"] and one["iso_25012"] and one["owner"] for one in told)
+    some = CliRunner().invoke(app, ["checks", "indicator"], catch_exceptions=False).stdout.splitlines()
+    assert len(some) == 1 + len(suite.load_mart("indicator").checks)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from p06.commands.printing import show_json, show_table
+from p06.errors import UsageError
 
 
 def checks(
@@ -21,7 +22,7 @@ def checks(
 
     suites = [loaded for loaded in suite.load_all() if subject in (None, loaded.name)]
     if not suites:
-        raise suite.SuiteError("P06-GATE-001", subject=subject if subject and subject.isidentifier() else None)
+        raise UsageError("P06-GATE-001", subject=subject if subject and subject.isidentifier() else None)
     if as_json:
         show_json([_told(loaded.kind, loaded.name, check) for loaded in suites for check in loaded.checks])
         return
