@@ -24,6 +24,7 @@ from p06.contract import Contract
 from p06.history import WINDOW, Past, Profile
 from p06.period import Period
 from p06.settings import settings
+from p06.staging import has_record_key
 from p06.suite import IDENTITY, Measure, Suite
 
 _FEW = 20  # an integer with no more values than this is a code
@@ -33,7 +34,10 @@ _BIRTH_DAY = (
     "case when extract(month from birth_date) = 1 and extract(day from birth_date) = 1 then '1 Jan'"
     " else extract(day from birth_date)::text end"
 )
+# equal for equal sets of records and times of change, and hardly ever otherwise
+_CONTENT = "hash_record_extended(row(r.record_key, r.updated_at), 0) & 1048575"
 DEFINITION = "#"
+_TOGETHER = 4  # keys that share a scan
 
 
 def measures(asked: Suite) -> tuple[Measure, ...]:
@@ -59,6 +63,8 @@ def _of_contract(promised: Contract) -> list[Measure]:
             found.append(Measure(f"magnitude.{column.name}", key=_MAGNITUDE.format(column=column.name)))
     if any(column.name == "birth_date" for column in promised.columns):
         found.append(Measure("birth_day", key=_BIRTH_DAY, of="staged"))
+    if has_record_key(promised) and any(column.name == "updated_at" for column in promised.columns):
+        found.append(Measure("content", value=_CONTENT, of="staged"))
     return found
 
 
@@ -68,26 +74,28 @@ def definition(asked: Sequence[Measure]) -> str:
 
 
 def statement(asked: Sequence[Measure]) -> str:
-    """One query over ``{rows}`` and ``{staged}`` giving measure, key and value; plain counts share one scan."""
+    """One query over ``{rows}`` and ``{staged}`` giving measure, key and value.
+
+    Plain counts share scans, a few keys to each: all of them together would make nearly as many groups as rows.
+    """
     plain = [m for m in asked if m.value is None and m.where is None and m.of == "rows"]
-    parts = []
-    if plain:
-        keys = ", ".join(f"({m.key or 'null'})::text as k{at}" for at, m in enumerate(plain))
-        grouped = ", ".join(str(at + 1) for at in range(len(plain)))
-        parts = [
-            f"select {_text(m.measure)}, coalesce(k{at}, ''), sum(n) from counted group by 2"
-            for at, m in enumerate(plain)
+    heads, parts = [], []
+    for first in range(0, len(plain), _TOGETHER):
+        some, table = plain[first : first + _TOGETHER], f"counted_{first // _TOGETHER}"
+        keys = ", ".join(f"({m.key or 'null'})::text as k{at}" for at, m in enumerate(some))
+        grouped = ", ".join(str(at + 1) for at in range(len(some)))
+        heads.append(f"{table} as materialized (select {keys}, count(*) as n from {{rows}} as r group by {grouped})")
+        parts += [
+            f"select {_text(m.measure)}, coalesce(k{at}, ''), sum(n) from {table} group by 2"
+            for at, m in enumerate(some)
         ]
-        head = f"with counted as materialized (select {keys}, count(*) as n from {{rows}} as r group by {grouped}) "
-    else:
-        head = ""
     for m in asked:
         if m not in plain:
             key, value = f"coalesce(({m.key or 'null'})::text, '')", f"sum({m.value})" if m.value else "count(*)"
             place = "{staged}" if m.of == "staged" else "{rows}"
             where = f" where {m.where}" if m.where else ""
             parts.append(f"select {_text(m.measure)}, {key}, {value} from {place} as r{where} group by 2")
-    return head + " union all ".join(parts)
+    return (f"with {', '.join(heads)} " if heads else "") + " union all ".join(parts)
 
 
 @dataclass
