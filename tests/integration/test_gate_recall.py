@@ -124,7 +124,7 @@ def test_a_sample_of_spoilt_extracts_is_blocked_or_warned_of_by_name(tmp_path: P
 @pytest.mark.long
 def test_every_defect_of_a_whole_extract_is_blocked_or_warned_of_by_name(tmp_path: Path) -> None:
     months = ("2024-01", "2024-02", "2024-03", "2024-04")
-    made = country(tmp_path, 12_000, "2024-01..2024-04")
+    made = country(tmp_path, 20_000, "2024-01..2024-04")
     template = Warehouse(tmp_path / "template", tmp_path / "token.key")
     try:
         for month in months:
