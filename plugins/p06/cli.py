@@ -13,6 +13,7 @@ import typer
 
 from p06.commands import alerts, approval, linkage, steward
 from p06.commands.backup import backup, restore
+from p06.commands.checks import checks
 from p06.commands.conflicts import conflicts
 from p06.commands.export import export
 from p06.commands.printing import show_json, show_table
@@ -661,6 +662,7 @@ app.command(epilog="Example: p06 approvals --json")(approval.approvals)
 app.command(epilog="Example: p06 approve 2024-02 --why 'the flood closed three clinics'")(approval.approve)
 app.command(epilog="Example: p06 reject 2024-02 --why 'the sender mends the fees'")(approval.reject)
 app.command(epilog="Example: p06 export indicator --period 2024-03 --to indicator.xlsx")(export)
+app.command(epilog="Example: p06 checks health_visit")(checks)
 app.command(epilog="Example: p06 conflicts health_visit 2024-02 --to conflicts.html")(conflicts)
 app.command(epilog="Example: p06 diff 2024-02.1 2024-02.2")(diff)
 app.command(epilog="Example: p06 verify --head")(verify)

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import psycopg
 from psycopg import sql
 
-from p06 import database, seal, suite
+from p06 import codelist, database, history, seal, suite
+from p06.dimension import Dimension
 from p06.errors import P06Error
 from p06.period import Period
-from p06.suite import Check, Dimension, Kind, Severity, Suite
+from p06.profile import Keeper
+from p06.suite import Check, Kind, Severity, Suite
 
 if TYPE_CHECKING:
     from p06.contract import Contract
@@ -39,6 +41,8 @@ RESULT_FORMAT = {
 SESSION = ("timezone = 'UTC'", "enable_nestloop = off", "default_transaction_read_only = on")
 _EXACT = 10**8  # larger figures are shown with six digits, too few to be anybody's number
 _CLASS = re.compile(r"\bpsycopg\.errors\.(\w+)")
+# What a check may name as being to blame: reasons, sources, codes; nothing long enough to be somebody's number.
+_NAMED = re.compile(r"[a-z][a-z0-9_]{0,40}|[A-Z]{0,3}[0-9]{0,5}")
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ class CheckResult:
     owner: str
     reason: str
     waived_by: str | None = None
+    reason_vi: str = ""
+    waiver_lapsed: str | None = None  # why a waiver of this check does not cover it
 
     @property
     def blocks(self) -> bool:
@@ -80,6 +86,7 @@ class _Answer:
     observed: str | None
     figure: float | None = None  # what a waiver's count is compared with
     crashed: bool = False
+    too_low: bool = False  # it failed for being too small
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,8 @@ class _Subject:
     places: Mapping[str, str]
     query: str
     limits: Mapping[str, int | None] | None = None  # contract.min_rows, contract.max_rows
+    year: int = 0  # of the as-of date
+    keeper: Keeper | None = None  # of a build: what published months it is compared with
 
 
 def judge_extract(contract: Contract, extract_id: str, replay: str | None = None) -> Verdict:
@@ -101,7 +110,8 @@ def judge_extract(contract: Contract, extract_id: str, replay: str | None = None
     """
     with database.connect("loader", autocommit=True) as connection:
         row = connection.execute(
-            "select period, staging_table from control.extract where extract_id = %s and source = %s",
+            "select period, staging_table, admin_code_version from control.extract"
+            " where extract_id = %s and source = %s",
             (extract_id, contract.source),
         ).fetchone()
         if row is None:
@@ -128,11 +138,16 @@ def judge_extract(contract: Contract, extract_id: str, replay: str | None = None
                 "extract": f"({told})",
                 "first_day": _day(period.first_day),
                 "as_of": _day(as_of),
+                "year": str(as_of.year),
                 "source": sql.Literal(contract.source).as_string(connection),
             }
+            asked = suite.load_source(contract.source)
+            if "provinces" in suite.places_of(asked.checks):
+                places["provinces"] = _provinces(connection, places["rows"], contract.commune_column, row[2])
             subject = _Subject(
-                suite.load_source(contract.source),
+                asked,
                 places,
+                year=as_of.year,
                 query=f"select * from {places['rows']}",
                 limits={"contract.min_rows": contract.min_rows, "contract.max_rows": contract.max_rows},
             )
@@ -161,15 +176,17 @@ def judge_build(period: Period, build_id: int, state: int | None = None) -> Verd
         )
         results: list[CheckResult] = []
         subjects = []
+        keeper = Keeper(connection, period, build_id)
         for mart in suite.marts():
             broken = _results("mart", mart, period)
             results += broken
             if not broken:
-                subjects.append(_mart_subject(mart, period, build_id, row[0] if state is None else state, published))
+                subject = _mart_subject(mart, period, build_id, row[0] if state is None else state, published)
+                subjects.append(replace(subject, keeper=keeper))
         if not subjects and not results:
             results.append(_broken("mart", "marts", "suite", suite.SuiteError("P06-GATE-001")))
         results += _judge(connection, "builder", subjects, period)
-        return _store(connection, f"build:{build_id}", period, results, build_id=build_id)
+        return _store(connection, f"build:{build_id}", period, results, build_id=build_id, keeper=keeper)
 
 
 def source_key(source: str) -> str:
@@ -213,6 +230,26 @@ _FAILED_IN_REPLAY = """(
 )"""
 
 
+def _provinces(connection: psycopg.Connection[Any], rows: str, commune_column: str | None, version: date) -> str:
+    """Rows per province of the list the extract declares, those without a row too: ``province_code``, ``rows``."""
+    communes = codelist.provinces(version)
+    counted = dict.fromkeys(communes.values(), 0)
+    if commune_column:
+        column = sql.Identifier(commune_column).as_string(connection)
+        try:
+            with connection.transaction():
+                found = connection.execute(f"select {column}, count(*) from {rows} group by 1".encode()).fetchall()
+        except psycopg.Error:  # whatever is wrong with the rows, the checks that ask of them say so
+            return "(select null::text as province_code, 1 / 0 as rows)"
+        for commune, count in found:
+            if commune in communes:
+                counted[communes[commune]] += count
+    told = ", ".join(
+        f"({sql.Literal(code).as_string(connection)}, {int(count)}::bigint)" for code, count in sorted(counted.items())
+    )
+    return f"(select * from (values {told}) as v (province_code, rows))"
+
+
 def _day(day: date) -> str:
     return f"date '{day.isoformat()}'"
 
@@ -246,6 +283,7 @@ def _broken(kind: Kind, name: str, check: str, error: P06Error) -> CheckResult:
         threshold=None,
         owner="data-engineering",
         reason=error.what(),
+        reason_vi=error.what("vi"),
     )
 
 
@@ -307,6 +345,8 @@ def _judge(
 def _answers(connection: psycopg.Connection[Any], expectations: _Expectations, subject: _Subject) -> dict[str, _Answer]:
     checks = subject.suite.checks
     numbers, answers = _numbers(connection, subject)
+    told, crashed = _compared(subject, numbers)
+    answers |= crashed
     excused = {check.id for check in checks if numbers.get(_unless(check.id))}
     days = {check.id: numbers.get(_beside(check.id)) for check in checks if check.day}
     asked = [check for check in checks if check.id not in answers]
@@ -317,11 +357,45 @@ def _answers(connection: psycopg.Connection[Any], expectations: _Expectations, s
         answers = {check.id: _crash(_kind_of(error)) for check in asked} | answers
     for check in checks:
         answer = answers.get(check.id)
-        if answer and not answer.success and not answer.crashed and days.get(check.id):
-            answer = answers[check.id] = replace(answer, observed=f"{answer.observed}; {days[check.id]}")
+        beside = days.get(check.id) or told.get(check.id)
+        if answer and not answer.success and not answer.crashed and check.names:
+            beside = _to_blame(connection, subject, check)
+        if answer and not answer.success and not answer.crashed and beside:
+            answer = answers[check.id] = replace(answer, observed=f"{answer.observed}; {beside}")
         if answer and not answer.success and not answer.crashed and check.id in excused:
             answers[check.id] = replace(answer, success=True)
     return answers
+
+
+def _compared(
+    subject: _Subject, numbers: dict[str, Decimal | bool | date | None]
+) -> tuple[dict[str, str | None], dict[str, _Answer]]:
+    """Adds the number of every comparison with published months; what is to blame for each, and what crashed."""
+    asked = [check for check in subject.suite.checks if check.history]
+    if subject.keeper is None or not (asked or subject.suite.profile):
+        return {}, {}
+    told: dict[str, str | None] = {}
+    try:
+        now, past = subject.keeper.compare(subject.suite)
+        for check in asked:
+            assert check.history is not None
+            found = history.compare(check.history, now, past)
+            numbers[check.id] = None if found.number is None else Decimal(str(min(found.number, 1e9)))
+            told[check.id] = found.told(_limits(subject, check)[1])
+    except Exception as error:  # whatever breaks a gate closes it
+        return told, {check.id: _crash(_kind_of(error)) for check in asked}
+    return told, {}
+
+
+def _to_blame(connection: psycopg.Connection[Any], subject: _Subject, check: Check) -> str | None:
+    """The codes a failed check names, the first few; whatever does not look like one is left out."""
+    try:
+        with connection.transaction():
+            text = suite.fill(f"select n from ({check.names}) as named (n)", subject.places)
+            found = connection.execute(text.encode()).fetchmany(20)
+    except psycopg.Error:
+        return None
+    return ", ".join(str(name) for (name,) in found if name and _NAMED.fullmatch(str(name))) or None
 
 
 def _view(subject: _Subject) -> str:
@@ -403,10 +477,13 @@ class _Expectations:
         import great_expectations
         from sqlalchemy import event
 
+        from p06 import expectation
+
         for name in ("great_expectations", *logging.root.manager.loggerDict):
             if name.partition(".")[0] == "great_expectations":
                 logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         self._gx = great_expectations
+        self._own = expectation.own()
         context = great_expectations.get_context(mode="ephemeral")
         context.variables.progress_bars = cast(Any, {"globally": False})
         self._data = context.data_sources.add_postgres(
@@ -445,7 +522,7 @@ class _Expectations:
         if not checks:
             return {}
         asset = self._data.add_table_asset(f"rows of {subject.suite.name}", table_name=_view(subject))
-        return self._ask(asset, {c.id: (str(c.expectation), dict(c.kwargs or {})) for c in checks})
+        return self._ask(asset, {c.id: (str(c.expectation), _kwargs(subject, c)) for c in checks})
 
     def on_numbers(
         self, subject: _Subject, checks: Sequence[Check], numbers: Mapping[str, Decimal | bool | date | None]
@@ -458,7 +535,7 @@ class _Expectations:
             low, high = _limits(subject, check)
             number = numbers.get(check.id)
             if number is None:
-                answers[check.id] = _Answer(check.if_null == "pass", "–")
+                answers[check.id] = _Answer(check.if_null == "pass" or check.history is not None, "–")
             elif isinstance(number, date):
                 answers[check.id] = _crash("no number")
             elif low is None and high is None:
@@ -479,7 +556,8 @@ class _Expectations:
         expectations, answers = [], {}
         for check, (kind, kwargs) in asked.items():
             try:
-                made = getattr(self._gx.expectations, "".join(part.title() for part in kind.split("_")))
+                camel = "".join(part.title() for part in kind.split("_"))
+                made = self._own.get(kind) or getattr(self._gx.expectations, camel)
                 expectations.append(made(**kwargs, meta={"check": check}))
             except Exception as error:  # kwargs the expectation does not take
                 answers[check] = _crash(type(error).__name__)
@@ -488,8 +566,17 @@ class _Expectations:
             self._gx.ExpectationSuite(name=asset.name, expectations=expectations), result_format=RESULT_FORMAT
         )
         for result in told.results:
-            answers[result.expectation_config.meta["check"]] = _answer(result)
+            check = result.expectation_config.meta["check"]
+            answer = answers[check] = _answer(result)
+            low = asked[check][1].get("min_value")
+            if not answer.success and "unexpected_count" not in (result.result or {}) and isinstance(low, int | float):
+                answers[check] = replace(answer, too_low=answer.figure is not None and answer.figure < low)
         return answers
+
+
+def _kwargs(subject: _Subject, check: Check) -> dict[str, Any]:
+    """What an expectation is asked with; ``{year}`` stands for the year of the as-of date."""
+    return {name: subject.year if value == "{year}" else value for name, value in (check.kwargs or {}).items()}
 
 
 def _answer(result: Any) -> _Answer:
@@ -526,21 +613,13 @@ def _limits(subject: _Subject, check: Check) -> tuple[float | None, float | None
     return low, high
 
 
-def _threshold(subject: _Subject, check: Check) -> str | None:
-    if check.expectation:
-        stated = {name: value for name, value in (check.kwargs or {}).items() if not name.startswith("column")}
-        said = ", ".join(f"{name} {value}" for name, value in stated.items())
-    else:
-        low, high = _limits(subject, check)
-        said = " … ".join(part for part in (low is not None and f"≥ {low}", high is not None and f"≤ {high}") if part)
-    return (f"{said or '–'}, unless {check.unless}" if check.unless else said) or None
-
-
 def _result(subject: _Subject, check: Check, answer: _Answer, period: Period) -> CheckResult:
     kind, name = subject.suite.kind, subject.suite.name
-    waiver = None
+    waiver = lapsed = None
     if not answer.success and not answer.crashed:
-        waiver = suite.check_waived(kind, name, check.id, period, answer.figure)
+        waiver = suite.check_waived(kind, name, check.id, period, answer.figure, answer.too_low)
+        if waiver is None:
+            lapsed = suite.waiver_lapsed(kind, name, check.id, period, answer.figure, answer.too_low)
     return CheckResult(
         source=name if kind == "source" else None,
         mart=name if kind == "mart" else None,
@@ -551,10 +630,12 @@ def _result(subject: _Subject, check: Check, answer: _Answer, period: Period) ->
         severity="block" if answer.crashed else check.severity,
         success=answer.success,
         observed=answer.observed,
-        threshold=_threshold(subject, check),
+        threshold=check.threshold(subject.limits or {}),
         owner=check.owner,
-        reason=check.reason,
+        reason=check.reason["en"],
+        reason_vi=check.reason["vi"],
         waived_by=waiver.named if waiver else None,
+        waiver_lapsed=lapsed,
     )
 
 
@@ -573,8 +654,10 @@ def _store(
     results: Sequence[CheckResult],
     extract_id: str | None = None,
     build_id: int | None = None,
+    keeper: Keeper | None = None,
 ) -> Verdict:
-    """Add the answers to quality.check_result. Nothing there is changed: a second judgement gets a run of its own."""
+    """Add the answers to quality.check_result, and a build's profile to quality.profile. No answer is
+    changed: a second judgement gets a run of its own."""
     connection.execute("set default_transaction_read_only = off")
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 6))", (run,))
@@ -585,15 +668,18 @@ def _store(
         run = run if not times or not times[0] else f"{run}#{times[0] + 1}"
         connection.cursor().executemany(
             'insert into quality.check_result (period, source, mart, "check", dimension, severity, success, observed,'
-            " threshold, run, owner, reason, waived_by, extract_id, build_id)"
-            " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            " threshold, run, owner, reason, waived_by, extract_id, build_id, title_en, title_vi, reason_vi,"
+            " waiver_lapsed) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             [
                 (
                     *(period.first_day, r.source, r.mart, r.check, r.dimension, r.severity, r.success, r.observed),
                     *(r.threshold, run, r.owner, r.reason, r.waived_by, extract_id, build_id),
+                    *(r.title_en, r.title_vi, r.reason_vi, r.waiver_lapsed),
                 )
                 for r in results
             ],
         )
         seal.enter(connection, "check_result", [run])
+        if keeper is not None:
+            keeper.write()
     return Verdict(outcome(results), tuple(results), run)

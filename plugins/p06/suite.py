@@ -2,6 +2,7 @@
 
 ``expectations/sources/<source>.yaml`` judge an extract, ``expectations/marts/<mart>.yaml`` a build; both may include
 lists of ``expectations/shared/``. ``expectations/waivers.yaml`` names what may be missing or fail, and until when.
+What a mart's suite compares with earlier months it profiles (``profile``): counts by a few codes, kept per build.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from typing import Any, Literal, cast, get_args
 import yaml
 
 from p06 import contract
+from p06.dimension import Dimension
 from p06.errors import P06Error
+from p06.history import Comparison
 from p06.period import Period, months
 from p06.settings import settings
 
-Dimension = Literal["dung", "du", "sach", "song", "thong_nhat", "dung_chung"]
 Severity = Literal["block", "warn", "info"]
 Kind = Literal["source", "mart"]
 
@@ -41,6 +43,8 @@ COUNTING = frozenset(
     | {"expect_column_pair_values_a_to_be_greater_than_b", "expect_column_pair_values_to_be_equal"}
     | {"expect_column_proportion_of_non_null_values_to_be_between"}
     | {"expect_column_proportion_of_unique_values_to_be_between", "expect_column_unique_value_count_to_be_between"}
+    | {"expect_column_values_to_be_citizen_ids", "expect_column_values_to_be_health_cards"}
+    | {"expect_column_values_to_be_comparable_names"}
 )
 # What these observe comes from the values themselves: never on a column of IDENTITY.
 REVEALING = frozenset(
@@ -54,7 +58,10 @@ _REVEALED = re.compile(
     rf"(?:distinct\s+)?(?:\w+\.)?(?:{'|'.join(sorted(IDENTITY))})\b",
     re.IGNORECASE,
 )
-_SOURCE_PLACES = frozenset({"rows", "extract", "failed_rows", "first_day", "as_of", "source"})
+_IDENTIFYING = re.compile(rf"\b(?:{'|'.join(sorted(IDENTITY))})\b", re.IGNORECASE)
+_DAY_OF = re.compile(r"\bextract\s*\(\s*(?:day|month)\s+from\s+\w+\s*\)", re.IGNORECASE)  # shows nobody
+_LITERAL = re.compile(r"'[^']*'")
+_SOURCE_PLACES = frozenset({"rows", "extract", "failed_rows", "first_day", "as_of", "year", "source", "provinces"})
 _MART_PLACES = frozenset({"rows", "first_day", "as_of", "source", "build_id", "state"})
 _MARTS = re.compile(
     r"(?:(?:previous|released)\.)?(?:rows|fct_\w+|citizen_month|indicator|reconciliation|match_summary)"
@@ -64,21 +71,39 @@ _VIETNAM = timezone(timedelta(hours=7))
 
 
 @dataclass(frozen=True)
-class Check:
-    """One question a gate asks. Exactly one of ``expectation``, ``measure``, ``figure``, ``sql`` is set.
+class Measure:
+    """What a mart's profile counts: rows (or the sum of ``value``) per ``key``, of the rows ``where`` holds.
 
-    ``expectation`` is a Great Expectations type with ``kwargs``, asked of the rows; the other three are SQL giving one
+    ``of`` staged counts the rows of the extract the mart was made of. ``area`` says that the keys are provinces, which
+    a later month reads as their successors.
+    """
+
+    measure: str
+    key: str | None = None
+    value: str | None = None
+    where: str | None = None
+    of: Literal["rows", "staged"] = "rows"
+    area: bool = False
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question a gate asks. Exactly one of ``expectation``, ``measure``, ``figure``, ``sql``, ``history`` is set.
+
+    ``expectation`` is a Great Expectations type with ``kwargs``, asked of the rows; the next three are SQL giving one
     number that must lie between ``min`` and ``max``: ``measure`` an aggregate over the rows, ``figure`` an expression
-    over the extract's counts, ``sql`` a query. ``unless`` is a condition under which the check passes anyway. ``day``,
-    beside a ``figure``, gives a day over the extract's counts that is shown with a figure that failed. ``approval``: a
-    month in which this warns waits for a quality officer.
+    over the extract's counts, ``sql`` a query. ``history`` is a number too, of a comparison with published months
+    (``history.Comparison``), and never blocks. ``unless`` is a condition under which the check passes anyway. ``day``,
+    beside a ``figure``, gives a day over the extract's counts that is shown with a figure that failed; ``names``, beside
+    any number, a query for the reasons, codes or provinces that are to blame. ``approval``: a month in which this warns
+    waits for a quality officer.
     """
 
     id: str
     title: Mapping[str, str]  # {"en": …, "vi": …}
     dimension: Dimension
     severity: Severity
-    reason: str
+    reason: Mapping[str, str]  # {"en": …, "vi": …}; in the file a plain text stands for both
     owner: str = ""
     expectation: str | None = None
     kwargs: Mapping[str, Any] | None = None
@@ -91,6 +116,23 @@ class Check:
     if_null: Literal["pass", "fail"] = "fail"
     day: str | None = None
     approval: bool = False
+    names: str | None = None
+    history: Comparison | None = None
+
+    def threshold(self, limits: Mapping[str, int | None] | None = None) -> str | None:
+        """What must hold, in figures; ``limits`` gives the numbers a contract states for its names."""
+        if self.expectation:
+            stated = {name: value for name, value in (self.kwargs or {}).items() if not name.startswith("column")}
+            said = ", ".join(f"{name} {value}" for name, value in stated.items()) or "100 %"
+        else:
+            low, high = (
+                (limits.get(limit) if limits is not None else limit) if isinstance(limit, str) else limit
+                for limit in (self.min, self.max)
+            )
+            said = " … ".join(
+                part for part in (low is not None and f"≥ {low}", high is not None and f"≤ {high}") if part
+            )
+        return (f"{said or '–'}, unless {self.unless}" if self.unless else said) or None
 
 
 @dataclass(frozen=True)
@@ -101,6 +143,7 @@ class Suite:
     name: str
     checks: tuple[Check, ...]
     of_source: str | None = None
+    profile: tuple[Measure, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,6 +187,11 @@ def load_mart(mart: str) -> Suite:
     return _load("mart", mart)
 
 
+def load_all() -> tuple[Suite, ...]:
+    """Every suite: of the sources that have a contract, then of the marts, sorted by name. Raises SuiteError."""
+    return (*(load_source(source) for source in sorted(contract.load_all())), *(load_mart(mart) for mart in marts()))
+
+
 def marts() -> tuple[str, ...]:
     """The marts that have a suite, sorted: those with a file, and the fact mart of every contract; none without any file."""
     written = {path.stem for path in (settings().expectations / "marts").glob("*.yaml")}
@@ -173,15 +221,45 @@ def source_waived(source: str, period: Period, today: date | None = None) -> Wai
     )
 
 
-def check_waived(kind: Kind, name: str, check: str, period: Period, figure: float | None) -> Waiver | None:
-    """The waiver that covers a failed check: in force, for this period, its count not exceeded."""
-    for waiver in waivers():
-        if waiver.check != check or (waiver.source if kind == "source" else waiver.mart) != name:
-            continue
-        covered = waiver.count is None or (figure is not None and figure <= waiver.count)
-        if period in waiver.periods and covered and waiver.in_force():
+def check_waived(
+    kind: Kind, name: str, check: str, period: Period, figure: float | None, too_low: bool = False
+) -> Waiver | None:
+    """The waiver that covers a failed check: in force, for this period, its count not exceeded.
+
+    Of a figure that is too low (``too_low``) the count is the lowest it covers, otherwise the highest.
+    """
+    for waiver in _waivers_of(kind, name, check, period):
+        if waiver.in_force() and _covers(waiver, figure, too_low):
             return waiver
     return None
+
+
+def waiver_lapsed(
+    kind: Kind, name: str, check: str, period: Period, figure: float | None, too_low: bool = False
+) -> str | None:
+    """Why the waivers of a failed check do not cover it: the last one ``expired`` or ``exceeded``; None without any."""
+    for waiver in reversed(_waivers_of(kind, name, check, period)):
+        if not waiver.in_force():
+            return f"expired: {waiver.named}"
+        if not _covers(waiver, figure, too_low):
+            return f"exceeded {waiver.count:g}: {waiver.named}"
+    return None
+
+
+def _waivers_of(kind: Kind, name: str, check: str, period: Period) -> list[Waiver]:
+    return [
+        waiver
+        for waiver in waivers()
+        if waiver.check == check
+        and (waiver.source if kind == "source" else waiver.mart) == name
+        and period in waiver.periods
+    ]
+
+
+def _covers(waiver: Waiver, figure: float | None, too_low: bool) -> bool:
+    if waiver.count is None:
+        return True
+    return figure is not None and (figure >= waiver.count if too_low else figure <= waiver.count)
 
 
 def key(kind: Kind, names: Iterable[str]) -> str:
@@ -241,16 +319,18 @@ def _plain_fact(promised: contract.Contract) -> dict[str, Any]:
 
 def _built(kind: Kind, name: str, stated: dict[str, Any], file: str) -> Suite:
     folder = settings().expectations
-    _only(stated, {kind, "owner", "of_source", "include", "change", "checks"}, file)
+    _only(stated, {kind, "owner", "of_source", "include", "change", "checks", "profile"}, file)
     if stated.get(kind) != name or not isinstance(stated.get("owner"), str):
         raise SuiteError("P06-GATE-002", file=file, field=kind if stated.get(kind) != name else "owner")
     raw: dict[str, dict[str, Any]] = {}
+    measures: list[Measure] = []
     for part in stated.get("include") or []:
         if not isinstance(part, str) or not _NAME.fullmatch(part) or not (folder / "shared" / f"{part}.yaml").exists():
             raise SuiteError("P06-GATE-002", file=file, field="include")
         shared = _mapping(_read(folder / "shared" / f"{part}.yaml", "P06-GATE-002"), f"{part}.yaml")
-        _only(shared, {"checks"}, f"{part}.yaml")
+        _only(shared, {"checks", "profile"}, f"{part}.yaml")
         _gather(raw, shared.get("checks"), f"{part}.yaml")
+        measures += _measures(kind, shared.get("profile"), f"{part}.yaml")
     _gather(raw, stated.get("checks") or [], file)
     for check, changes in _mapping(stated.get("change") or {}, file).items():
         if check not in raw:
@@ -259,7 +339,33 @@ def _built(kind: Kind, name: str, stated: dict[str, Any], file: str) -> Suite:
     if not raw:
         raise SuiteError("P06-GATE-002", file=file, field="checks")
     checks = tuple(_check(kind, entry, file, str(stated["owner"])) for entry in raw.values())
-    return Suite(kind, name, checks, stated.get("of_source"))
+    measures += _measures(kind, stated.get("profile"), file)
+    return Suite(kind, name, checks, stated.get("of_source"), tuple(measures))
+
+
+def _measures(kind: Kind, stated: Any, file: str) -> list[Measure]:
+    """The entries of ``profile``, by name; of a mart alone."""
+    found = []
+    for name, entry in _mapping(stated or {}, file).items():
+        if kind != "mart" or not re.fullmatch(r"[a-z][a-z0-9_.]{0,62}", name):
+            raise SuiteError("P06-GATE-002", file=file, field="profile")
+        entry = _mapping(entry or {}, file, name)
+        _only(entry, {"key", "value", "where", "of", "area"}, file, name)
+        for field in ("key", "value", "where"):
+            text = entry.get(field)
+            if text is not None and not isinstance(text, str):
+                raise SuiteError("P06-GATE-002", file=file, check=name, field=field)
+            if text and (_REVEALED.search(text) or (field == "key" and shows_identity(text))):
+                raise SuiteError("P06-GATE-005", file=file, check=name)
+        if entry.get("of", "rows") not in ("rows", "staged") or not isinstance(entry.get("area", False), bool):
+            raise SuiteError("P06-GATE-002", file=file, check=name, field="of")
+        found.append(Measure(name, **entry))
+    return found
+
+
+def shows_identity(text: str) -> bool:
+    """Whether an expression takes a column of IDENTITY as it is; the day or month of a date shows nobody."""
+    return bool(_IDENTIFYING.search(_DAY_OF.sub("", _LITERAL.sub("''", text))))
 
 
 def _gather(into: dict[str, dict[str, Any]], entries: Any, file: str) -> None:
@@ -287,22 +393,29 @@ def _check(kind: Kind, entry: dict[str, Any], file: str, owner: str) -> Check:
     title = entry.get("title")
     if not isinstance(title, dict) or not all(isinstance(title.get(language), str) for language in ("en", "vi")):
         raise wrong("title")
-    for field in ("reason", "owner"):
-        if not isinstance(entry.get(field, owner if field == "owner" else None), str):
-            raise wrong(field)
+    reason = entry.get("reason")
+    if isinstance(reason, str):
+        reason = {"en": reason, "vi": reason}
+    if not isinstance(reason, dict) or not all(isinstance(reason.get(language), str) for language in ("en", "vi")):
+        raise wrong("reason")
+    if not isinstance(entry.get("owner", owner), str):
+        raise wrong("owner")
     if entry.get("if_null", "fail") not in ("pass", "fail"):
         raise wrong("if_null")
-    forms = [form for form in ("expectation", "measure", "figure", "sql") if entry.get(form) is not None]
-    if len(forms) != 1 or (kind == "mart" and forms == ["figure"]):
+    forms = [form for form in ("expectation", "measure", "figure", "sql", "history") if entry.get(form) is not None]
+    if len(forms) != 1 or (kind == "mart" and forms == ["figure"]) or (kind == "source" and forms == ["history"]):
         raise wrong("expectation, measure, figure or sql")
     if entry.get("day") is not None and forms != ["figure"]:
         raise wrong("day")
     asks = entry.get("approval", False)
     if not isinstance(asks, bool) or (asks and entry["severity"] != "warn"):
         raise wrong("approval")
-    for field in (*forms, "unless", "day"):
+    if entry.get("names") is not None and forms[0] in ("expectation", "history"):
+        raise wrong("names")
+    for field in (*(form for form in forms if form != "history"), "unless", "day", "names"):
         if entry.get(field) is not None and not isinstance(entry[field], str):
             raise wrong(field)
+    comparison = _comparison(entry, file, name) if forms == ["history"] else None
     if forms == ["expectation"]:
         if entry.get("min") is not None or entry.get("max") is not None:
             raise wrong("min, max")
@@ -313,11 +426,28 @@ def _check(kind: Kind, entry: dict[str, Any], file: str, owner: str) -> Check:
         limits = [entry.get("min"), entry.get("max")]
         if limits == [None, None] or not all(limit is None or _is_limit(limit) for limit in limits):
             raise wrong("min, max")
-        _judge_text(kind, str(entry[forms[0]]), file, name)
-    _judge_text(kind, entry.get("unless") or "", file, name)
-    _judge_text(kind, entry.get("day") or "", file, name)
-    check = Check(**entry)
+        if comparison is None:
+            _judge_text(kind, str(entry[forms[0]]), file, name)
+    for field in ("unless", "day", "names"):
+        _judge_text(kind, entry.get(field) or "", file, name)
+    if shows_identity(entry.get("names") or ""):
+        raise SuiteError("P06-GATE-005", file=file, check=name)
+    check = Check(**entry | {"reason": reason, "history": comparison})
     return check if check.owner else replace(check, owner=owner)
+
+
+def _comparison(entry: dict[str, Any], file: str, name: str) -> Comparison:
+    """What a check compares; it warns or tells, whatever it finds."""
+    try:
+        comparison = Comparison.of_mapping(_mapping(entry["history"], file, name))
+    except ValueError as error:
+        field = str(error)
+        raise SuiteError(
+            "P06-GATE-002", file=file, check=name, field=field if _NAME.fullmatch(field) else "history"
+        ) from None
+    if entry["severity"] == "block":
+        raise SuiteError("P06-GATE-002", file=file, check=name, field="severity")
+    return comparison
 
 
 def _is_limit(limit: Any) -> bool:
@@ -350,7 +480,9 @@ def fill(text: str, places: Mapping[str, str]) -> str:
 
 def places_of(checks: Iterable[Check]) -> set[str]:
     """Every ``{place}`` the checks mention."""
-    texts = (text for check in checks for text in (check.measure, check.figure, check.sql, check.unless) if text)
+    texts = (
+        text for check in checks for text in (check.measure, check.figure, check.sql, check.unless, check.names) if text
+    )
     return {place for text in texts for place in _PLACE.findall(text)}
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from datetime import date
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from p06 import contract, gate, suite
+from p06 import contract, gate, profile, suite
+from p06.cli import app
+from p06.dimension import DIMENSIONS
 from p06.period import Period
 from p06.settings import settings
 
@@ -21,6 +26,7 @@ CHECK = """
     expectation: expect_table_row_count_to_be_between
     kwargs: {min_value: 1}
 """
+VIETNAMESE = re.compile(r"[ăâđêôơưàáảãạằắẳẵặầấẩẫậèéẻẽẹềếểễệìíỉĩịòóỏõọồốổỗộờớởỡợùúủũụừứửữựỳýỷỹỵ]", re.IGNORECASE)
 SHIPPED = settings().root / "expectations"
 JANUARY = Period(2024, 1)
 
@@ -54,6 +60,110 @@ def test_every_source_has_a_suite_whose_checks_say_what_they_weigh(source: str) 
         assert check.title["vi"] != check.title["en"]
 
 
+LOADED = suite.load_all()
+
+
+def test_every_suite_is_there_and_no_check_is_named_twice_in_one() -> None:
+    assert [loaded.name for loaded in LOADED if loaded.kind == "source"] == sorted(contract.load_all())
+    assert [loaded.name for loaded in LOADED if loaded.kind == "mart"] == list(suite.marts())
+    for loaded in LOADED:
+        assert len({check.id for check in loaded.checks}) == len(loaded.checks) > 0
+
+
+@pytest.mark.parametrize("loaded", LOADED, ids=[loaded.name for loaded in LOADED])
+def test_every_check_says_in_both_languages_what_it_asks_why_how_much_it_weighs_and_who_answers(
+    loaded: suite.Suite,
+) -> None:
+    measures = {measure.measure for measure in profile.measures(loaded)}
+    for check in loaded.checks:
+        assert check.dimension in DIMENSIONS
+        assert check.severity in ("block", "warn", "info")
+        assert check.owner == "data-engineering" or check.owner.startswith("quality-")
+        for words in (check.title, check.reason):
+            assert len(words["en"]) > 10
+            assert VIETNAMESE.search(words["vi"]), (check.id, words)
+        assert check.threshold({"contract.min_rows": 1, "contract.max_rows": 9}), check.id
+        if check.history:
+            assert check.severity != "block"
+            assert {check.history.of} - {None} <= measures, check.id
+            of_contract = check.history.measure in ("code.*", "magnitude.*")
+            assert of_contract or check.history.measure in measures, check.id
+
+
+def test_the_six_words_are_those_of_the_runbook() -> None:
+    text = (settings().root / "docs" / "runbooks" / "checks.md").read_text(encoding="utf-8")
+    for name, word in DIMENSIONS.items():
+        assert f"| {word.vi} · {word.en} | `{name}` | {word.meaning_en} | {', '.join(word.iso)} |" in text
+
+
+def test_a_reason_in_one_language_stands_for_both_and_half_a_pair_is_refused(folder: Path) -> None:
+    write_source(folder, CHECK)
+    assert suite.load_source("mine").checks[0].reason == {"en": "because", "vi": "because"}
+    assert refusal(folder, CHECK.replace("because", "{en: because}")).where["field"] == "reason"
+
+
+COMPARED = """
+  - id: volume_steady
+    title: {en: Rows, vi: Dòng}
+    dimension: du
+    severity: warn
+    reason: because
+    history: {measure: rows, test: band}
+    max: 6
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        ("severity: warn", "severity: block", "severity"),
+        ("test: band", "test: guess", "test"),
+        ("test: band", "test: band, most: 3", "most"),
+        ("test: band", "test: drift, of: all", "of"),
+        ("test: band", "test: band, least: -1", "least"),
+        ("max: 6", "names: select 1\n    max: 6", "names"),
+        ("    max: 6\n", "", "min, max"),
+    ],
+)
+def test_a_malformed_comparison_is_refused_by_name(folder: Path, old: str, new: str, field: str) -> None:
+    path = folder / "marts" / "fct_bank_kyc.yaml"
+    good = path.read_text(encoding="utf-8")
+    path.write_text(good + COMPARED, encoding="utf-8")
+    assert suite.load_mart("fct_bank_kyc").checks[-1].id == "volume_steady"
+    path.write_text(good + COMPARED.replace(old, new), encoding="utf-8")
+    with pytest.raises(suite.SuiteError) as caught:
+        suite.load_mart("fct_bank_kyc")
+    assert (caught.value.code, caught.value.where["field"]) == ("P06-GATE-002", field)
+
+
+def test_an_extract_is_never_compared_with_other_months(folder: Path) -> None:
+    assert refusal(folder, COMPARED).where["field"] == "expectation, measure, figure or sql"
+    assert refusal(folder, CHECK, "owner: someone\nprofile: {rows: {}}\n").where["field"] == "profile"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["{key: full_name}", "{key: birth_date}", "{key: 'left(citizen_id, 3)'}", "{value: max(citizen_id)}"],
+)
+def test_a_profile_that_would_keep_an_identity_is_refused(folder: Path, entry: str) -> None:
+    path = folder / "marts" / "match_summary.yaml"
+    good = path.read_text(encoding="utf-8")
+    path.write_text(good + "profile:\n  m: {key: extract(day from birth_date)}\n", encoding="utf-8")
+    assert suite.load_mart("match_summary").profile[0].measure == "m"
+    path.write_text(good + f"profile:\n  m: {entry}\n", encoding="utf-8")
+    with pytest.raises(suite.SuiteError, match="P06-GATE-005"):
+        suite.load_mart("match_summary")
+
+
+def test_names_of_what_is_to_blame_are_never_those_of_people(folder: Path) -> None:
+    asked = (
+        CHECK.split("    expectation")[0] + "    measure: count(*)\n    max: 1\n    names: select NAMED from {rows}\n"
+    )
+    assert refusal(folder, asked.replace("NAMED", "full_name")).code == "P06-GATE-005"
+    write_source(folder, asked.replace("NAMED", "commune_code"))
+    assert suite.load_source("mine").checks[0].names
+
+
 def test_every_fact_of_a_contract_has_a_suite_and_names_its_source() -> None:
     facts = {known.mart: known.source for known in contract.load_all().values() if known.mart}
     assert facts == {mart: suite.load_mart(mart).of_source for mart in suite.marts() if mart.startswith("fct_")}
@@ -70,7 +180,7 @@ def test_every_fact_of_a_contract_has_a_suite_and_names_its_source() -> None:
 def test_comparisons_with_other_periods_never_block() -> None:
     for mart in suite.marts():
         for check in suite.load_mart(mart).checks:
-            if "{previous." in (check.sql or "") or "{released." in (check.sql or ""):
+            if check.history or "{previous." in (check.sql or "") or "{released." in (check.sql or ""):
                 assert check.severity == "warn", (mart, check.id)
 
 
@@ -228,7 +338,7 @@ def test_the_key_of_the_marts_changes_with_a_suite_a_shared_list_and_a_waiver(fo
     keys = [gate.marts_key()]
     for name in ("marts/indicator.yaml", "shared/fact.yaml"):
         path = folder / name
-        path.write_text(path.read_text(encoding="utf-8").replace("max: 0.05", "max: 0.06"), encoding="utf-8")
+        path.write_text(path.read_text(encoding="utf-8").replace("max: 6", "max: 7"), encoding="utf-8")
         keys.append(gate.marts_key())
     (folder / "waivers.yaml").write_text(
         WAIVER.replace("source: land_parcel", "mart: indicator\n  check: change_small"), encoding="utf-8"
@@ -237,3 +347,21 @@ def test_the_key_of_the_marts_changes_with_a_suite_a_shared_list_and_a_waiver(fo
     (folder / "marts" / "match_summary.yaml").unlink()
     keys.append(gate.marts_key())
     assert len(set(keys)) == len(keys)
+
+
+def test_of_a_figure_that_is_too_low_the_count_is_the_lowest_it_covers(folder: Path) -> None:
+    text = WAIVER.replace("source: land_parcel", "mart: fct_bank_kyc\n  check: match_rate\n  count: 0.8")
+    (folder / "waivers.yaml").write_text(re.sub(r"until: .*", "until: 2999-12-31", text), encoding="utf-8")
+    asked = ("mart", "fct_bank_kyc", "match_rate", JANUARY)
+    assert suite.check_waived(*asked, 0.85, too_low=True)
+    assert suite.check_waived(*asked, 0.2, too_low=True) is None
+    assert (suite.waiver_lapsed(*asked, 0.2, too_low=True) or "").startswith("exceeded 0.8: ")
+    assert suite.waiver_lapsed(*asked, 0.85, too_low=True) is None
+
+
+def test_the_list_of_checks_tells_every_field_of_every_check() -> None:
+    told = json.loads(CliRunner().invoke(app, ["checks", "--json"], catch_exceptions=False).stdout)
+    assert len(told) == sum(len(loaded.checks) for loaded in LOADED)
+    assert all(one["reason"]["vi"] and one["title"]["vi"] and one["iso_25012"] and one["owner"] for one in told)
+    some = CliRunner().invoke(app, ["checks", "indicator"], catch_exceptions=False).stdout.splitlines()
+    assert len(some) == 1 + len(suite.load_mart("indicator").checks)

@@ -1,0 +1,162 @@
+"""Deliveries spoilt as a whole: what happens to a file, not to a row.
+
+Lines that are not plain (quotes, another width) are left as they are.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+from p06 import codelist
+
+Rows = list[list[str]]
+Spoiler = Callable[[Rows, dict[str, int]], Rows]
+PROVINCE = "38"  # Thanh Hóa: the third most populous
+
+# Where a source has them: a code that can be shifted, two dates that can be swapped, amounts.
+CODES = {
+    "education_enrolment": ("level", ["preschool", "primary", "lower_secondary", "upper_secondary"]),
+    "health_visit": ("main_diagnosis", list("ABCDEFGHIJKLMNOPQRSTUVWXYZ")),
+    "social_security_participation": ("participation", ["compulsory", "voluntary", "health_only", "pension", "none"]),
+    "bank_kyc": ("channel", ["counter", "app", "vneid"]),
+    "land_parcel": ("data_group", ["1", "2", "3"]),
+}
+DATES = {
+    "health_visit": ("admitted_at", "discharged_at"),
+    "social_security_participation": ("card_valid_from", "card_valid_to"),
+    "land_parcel": ("birth_date", "certificate_issued_on"),
+}
+AMOUNTS = {
+    "health_visit": ("total_amount", "insurance_paid", "patient_paid"),
+    "social_security_participation": ("contribution_amount",),
+    "land_parcel": ("area_m2",),
+}
+
+
+def half_gone(rows: Rows, at: dict[str, int]) -> Rows:
+    """Every second row is missing."""
+    return rows[::2]
+
+
+def province_gone(rows: Rows, at: dict[str, int]) -> Rows:
+    """The rows of one province are missing: by commune, else by the province of the citizen ID."""
+    communes = {code for code, of in codelist.provinces(date(2025, 3, 1)).items() if of == PROVINCE}
+    if "commune_code" in at:
+        return [row for row in rows if row[at["commune_code"]] not in communes]
+    return [row for row in rows if not row[at["citizen_id"]].startswith("0" + PROVINCE)]
+
+
+def codes_shifted(rows: Rows, at: dict[str, int]) -> Rows:
+    """Every code is the next one of its list."""
+    for column, codes in CODES.values():
+        if column in at:
+            place = at[column]
+            for row in rows:
+                if column == "main_diagnosis":
+                    row[place] = chr(65 + (ord(row[place][0]) - 64) % 26) + row[place][1:]
+                elif row[place] in codes:
+                    row[place] = codes[(codes.index(row[place]) + 1) % len(codes)]
+    return rows
+
+
+def dates_swapped(rows: Rows, at: dict[str, int]) -> Rows:
+    """Two dates stand in each other's place, where both are stated."""
+    for first, second in DATES.values():
+        if first in at and second in at:
+            for row in rows:
+                if row[at[first]] and row[at[second]]:
+                    row[at[first]], row[at[second]] = row[at[second]], row[at[first]]
+    return rows
+
+
+def amounts_thousandfold(rows: Rows, at: dict[str, int]) -> Rows:
+    """Amounts are a thousand times what they were."""
+    for columns in AMOUNTS.values():
+        for column in columns:
+            for row in rows if column in at else []:
+                whole, dot, cents = row[at[column]].partition(".")
+                row[at[column]] = whole and f"{int(whole) * 1000}{dot}{cents}"
+                if columns == AMOUNTS["health_visit"] and dot:
+                    row[at[column]] = f"{int(whole + cents) * 1000 // 100}.00"
+    return rows
+
+
+def births_first_of_january(rows: Rows, at: dict[str, int]) -> Rows:
+    """Of every birth date only the year is left."""
+    for row in rows:
+        row[at["birth_date"]] = row[at["birth_date"]][:4] + "-01-01"
+    return rows
+
+
+def sexes_swapped(rows: Rows, at: dict[str, int]) -> Rows:
+    """M means F and F means M."""
+    for row in rows:
+        row[at["sex"]] = {"M": "F", "F": "M"}.get(row[at["sex"]], row[at["sex"]])
+    return rows
+
+
+def ids_shifted(rows: Rows, at: dict[str, int]) -> Rows:
+    """Numbers stand one row further down than the names they belong to."""
+    for column in ("citizen_id", "old_id"):
+        values = [row[at[column]] for row in rows]
+        for row, value in zip(rows, [*values[-1:], *values[:-1]], strict=True):
+            row[at[column]] = value
+    return rows
+
+
+SPOILERS: dict[str, Spoiler] = {
+    "half the rows gone": half_gone,
+    "a province gone": province_gone,
+    "codes shifted": codes_shifted,
+    "two dates swapped": dates_swapped,
+    "amounts × 1000": amounts_thousandfold,
+    "all births 1 January": births_first_of_january,
+    "sexes swapped": sexes_swapped,
+    "IDs shifted against names": ids_shifted,
+}
+AGAIN = "last month sent again"
+
+
+def applies(source: str, defect: str) -> bool:
+    """Whether a source has what the defect spoils."""
+    wanted = {"two dates swapped": DATES, "amounts × 1000": AMOUNTS}.get(defect)
+    return wanted is None or source in wanted
+
+
+def deliver(delivery: Path, into: Path, period: str, spoiler: Spoiler | None, revision: int) -> None:
+    """Write a delivery again below ``into``, spoilt, as a revision of a period; the manifest tells the truth of it."""
+    manifest = json.loads((delivery / "manifest.json").read_bytes())
+    target = into / f"rev-{revision}"
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for file in manifest["files"]:
+        content = (delivery / file["name"]).read_bytes()
+        if spoiler is not None:
+            packed = file["name"].endswith(".gz")
+            spoilt, file["rows"] = _spoilt(gzip.decompress(content) if packed else content, spoiler, file["rows"])
+            content = gzip.compress(spoilt, 1, mtime=0) if packed else spoilt
+        (target / file["name"]).write_bytes(content)
+        file |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    year, month = int(period[:4]), int(period[5:])
+    produced = f"{year + month // 12}-{month % 12 + 1:02d}-05T08:15:00+07:00"
+    manifest |= {"period": period, "revision": revision, "produced_at": produced}
+    (target / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def _spoilt(content: bytes, spoiler: Spoiler, stated: int) -> tuple[bytes, int]:
+    end = "\r\n" if b"\r\n" in content else "\n"
+    text = content.decode("utf-8", "surrogateescape")
+    header, *lines = text.split(end)
+    names = header.lstrip("\ufeff").split(",")
+    plain = [line for line in lines if '"' not in line and line.count(",") == len(names) - 1]
+    others = [line for line in lines if line and not ('"' not in line and line.count(",") == len(names) - 1)]
+    rows = spoiler([line.split(",") for line in plain], {name: place for place, name in enumerate(names)})
+    kept = [*(",".join(row) for row in rows), *others]
+    body = end.join([header, *kept]) + end
+    return body.encode("utf-8", "surrogateescape"), stated - len(plain) + len(rows)
