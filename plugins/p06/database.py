@@ -25,6 +25,7 @@ WAREHOUSE = "p06"
 AIRFLOW = "airflow"
 OLDEST_SERVER = 170000
 _LOCK = 0x503036
+_KEPT_ALIVE: dict[str, Any] = {"keepalives_idle": 60, "keepalives_interval": 15, "keepalives_count": 4, "tcp_user_timeout": 120_000}
 _PATIENCE = 60.0  # seconds a server may take to recover from a crash
 _RECOVERING = re.compile(r"the database system is (?:starting up|in recovery mode|not (?:yet )?accepting connections)")
 
@@ -43,10 +44,15 @@ def sqlalchemy_url(role: str, driver: str = "psycopg") -> str:
 
 
 def connect(role: str, autocommit: bool = False) -> psycopg.Connection[Any]:
-    """A session as that role, in UTC; the embedded server is started and the schema migrated when needed."""
+    """A session as that role, in UTC; the embedded server is started and the schema migrated when needed.
+
+    Each side notices within two minutes that the other's machine is gone, so that no lock outlives its holder for long.
+    """
     ensure_running()
-    connection = psycopg.connect(dsn(role), autocommit=autocommit, application_name=f"p06 {role}")
-    connection.execute("set timezone = 'UTC'")
+    connection = psycopg.connect(dsn(role), autocommit=autocommit, application_name=f"p06 {role}", **_KEPT_ALIVE)
+    connection.execute(
+        "set timezone = 'UTC'; set tcp_keepalives_idle = 60; set tcp_keepalives_interval = 15; set tcp_keepalives_count = 4"
+    )
     if not autocommit:
         connection.commit()
     return connection
