@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -180,7 +181,11 @@ def _start_embedded() -> None:
         return
     server = _embedded()
     _tune(_data())
-    server.start()
+    try:
+        server.start()
+    except subprocess.SubprocessError as error:  # it waits ten seconds; recovery from a crash may take longer
+        if not _socket_alive():
+            raise P06Error("P06-DB-002") from error
 
 
 def _tune(data: Path) -> None:
@@ -230,15 +235,21 @@ def _administrator_url(database: str | None) -> str:
 
 
 def _administrator() -> psycopg.Connection[Any]:
-    """A session of the administrator; a server that recovers from a crash is waited for. Raises P06Error P06-DB-002."""
+    """A session of the administrator; a server that recovers from a crash is waited for. Raises P06Error P06-DB-002.
+
+    An embedded server that died a moment ago may still have been there when it was looked for; it is started again.
+    """
     until = time.monotonic() + _PATIENCE
     while True:
         try:
             return psycopg.connect(_administrator_url(None), autocommit=True, connect_timeout=10)
         except psycopg.OperationalError as error:
-            if not _RECOVERING.search(str(error)) or time.monotonic() > until:
+            died = settings().database_url is None and not _socket_alive()
+            if not (died or _RECOVERING.search(str(error))) or time.monotonic() > until:
                 raise P06Error("P06-DB-002") from error
         time.sleep(0.2)
+        if died:
+            _start_embedded()
 
 
 def _url(user: str, password: str | None, database: str | None) -> str:

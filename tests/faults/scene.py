@@ -27,13 +27,13 @@ import pytest
 import yaml
 from psycopg import sql
 
-from p06 import database, fault, gate, load, publish, release
+from p06 import database, fault, gate, publish, release
 from p06 import digest as digests
 from p06.period import Period
 from p06.settings import settings
 from tests.faults import readers
 from tests.faults.readers import Look
-from tests.integration.sequence import Months, _rename, _server, load_ungated
+from tests.integration.sequence import Months, _server, load_ungated
 
 ROOT = Path(__file__).resolve().parents[2]
 APRIL, MAY = Months.periods
@@ -49,18 +49,21 @@ class Work:
     stage: str
     act: str
     arguments: tuple[str, ...] = ()
+    surroundings: str = ""  # a variable of the environment the act runs in
 
 
 WORK = {
-    "pull": Work("to pull", "pull", (SOURCE,)),
+    "pull": Work("to pull", "pull", (SOURCE,), "P06_CONTRACTS"),
     "load": Work("delivered", "load", (SOURCE, str(MAY))),
     "replay": Work("to replay", "replay", (MATCHED, str(MAY))),
     "build": Work("loaded", "release", (str(MAY),)),
+    "build.linked": Work("loaded", "release", (str(MAY),), "P06_LINKAGE"),
     "gate": Work("built", "gate", ("{build}",)),
     "publish": Work("passed", "publish", ("{build}",)),
     "rollback": Work("corrected", "rollback", (str(APRIL), f"{APRIL}.1")),
     "cleanup": Work("crowded", "tidy"),
 }
+ELSEWHERE = {"pull.page": "pages of an API: tests/integration/test_pull_http.py kills the pull there"}
 KILLS = ("self", "session", "backend", "postmaster")
 
 
@@ -249,6 +252,8 @@ class Scene:
                 " where datname = %s",
                 (database.WAREHOUSE,),
             )
+            # a copied sequence believes its next numbers are in the log already; after a crash it would give them twice
+            server.execute("checkpoint")
         shutil.rmtree(self.months.replay.landing, ignore_errors=True)
         shutil.copytree(self.folder / _stage(name), self.months.replay.landing)
         shutil.rmtree(settings().home / "pulls", ignore_errors=True)
@@ -259,10 +264,11 @@ class Scene:
         """Begin an act in a process of its own."""
         self.count += 1
         out = self.folder / f"act-{self.count}.txt"
-        known = {name: value for name, value in os.environ.items() if not name.startswith("P06_FA")}
+        if work.surroundings:
+            environment |= {work.surroundings: str(SURROUNDINGS[work.surroundings](self.folder))}
         order = {
             "start": work.act, "arguments": [text.format(build=build_id) for text in work.arguments],
-            "environment": known | environment, "folder": str(self.folder), "out": str(out),
+            "environment": dict(os.environ) | environment, "folder": str(self.folder), "out": str(out),
         }  # fmt: skip
         return Child(_order(order), out)
 
@@ -273,19 +279,19 @@ class Scene:
 
     def undisturbed_end(self, work: Work) -> dict[str, Any]:
         """What the warehouse holds after the act, nothing having broken it; run when it is asked for first."""
-        known = (work.stage, work.act)
+        known = (work.stage, work.act + work.surroundings)
         if known not in self.undisturbed:
             build_id = self.stand(work.stage)
             seen = {(one := look_at_rest())[0]: one}
             code, said = self.run(work, build_id)
             assert code == 0, said
             seen |= {(one := look_at_rest())[0]: one}
-            self.undisturbed[known], self.expected[work.stage] = content(), seen
+            self.undisturbed[known], self.expected[known[0] + known[1]] = content(), seen
         return self.undisturbed[known]
 
     def break_at(self, step: str, kill: str) -> Outcome:
         """Break the act at a step, run the same act again, and say what that came to; readers look all the time."""
-        work = WORK[step.split(".")[0]]
+        work = WORK.get(step) or WORK[step.split(".")[0]]
         wanted = self.undisturbed_end(work)
         build_id = self.stand(work.stage)
         analyst = database.dsn("analyst")
@@ -307,7 +313,7 @@ class Scene:
         different = [f"{part}: {found[part]} instead of {wanted[part]}" for part in wanted if found[part] != wanted[part]]
         return Outcome(
             code, seconds, sum(one.looks for one in watching),
-            readers.anomalies(watching, self.expected[work.stage]), different + broken_promises(),
+            readers.anomalies(watching, self.expected[work.stage + work.act + work.surroundings]), different + broken_promises(),
         )  # fmt: skip
 
 
@@ -552,15 +558,12 @@ def _communes(folder: Path) -> set[str]:
     return {codes[0]}
 
 
-def declare_origin(scene: Scene) -> Path:
-    """Contracts in which the source of ``pull`` is fetched from a folder; returns where they lie."""
-    outbox = scene.folder / "outbox"
-    delivery = scene.folder / "landing" / SOURCE / str(MAY) / "rev-1"
-    target = outbox / SOURCE / str(MAY) / "rev-1"
-    if not target.exists():
-        shutil.copytree(delivery, target)
-    contracts = scene.folder / "contracts-pull"
+def pulled(folder: Path) -> Path:
+    """Contracts in which the source of ``pull`` is fetched from a folder that holds its delivery of May."""
+    outbox, contracts = folder / "outbox", folder / "contracts-pull"
     if not contracts.exists():
+        delivery = folder / "landing" / SOURCE / str(MAY) / "rev-1"
+        shutil.copytree(delivery, outbox / SOURCE / str(MAY) / "rev-1")
         shutil.copytree(settings().contracts, contracts)
         path = contracts / f"{SOURCE}.odcs.yaml"
         document = yaml.safe_load(path.read_text("utf-8"))
@@ -572,4 +575,14 @@ def declare_origin(scene: Scene) -> Path:
     return contracts
 
 
-__all__ = ["KILLS", "WORK", "Scene", "_rename", "load"]
+def linked(folder: Path) -> Path:
+    """The shipped model of linkage, enabled."""
+    target = folder / "linkage-on"
+    if not target.exists():
+        shutil.copytree(settings().linkage, target)
+        model = target / "model.json"
+        model.write_text(json.dumps(json.loads(model.read_bytes()) | {"enabled": True}), "utf-8")
+    return target
+
+
+SURROUNDINGS: dict[str, Callable[[Path], Path]] = {"P06_CONTRACTS": pulled, "P06_LINKAGE": linked}
