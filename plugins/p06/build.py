@@ -578,7 +578,7 @@ _HARMLESS = re.compile(
     r"|duplicate key value violates unique constraint \"\w+\"|deadlock detected|canceling statement due to [\w ]+"
     r"|could not extend file|No space left on device|server closed the connection unexpectedly|out of memory"
     r"|connection to server|terminating connection due to [\w ]+|division by zero|function [\w.]+\([\w, ]*\) does not exist"
-    r"|\w+ \"[\w.]+\" is not partitioned|This model has an enforced contract that failed)"
+    r"|the build was given up for dead|\w+ \"[\w.]+\" is not partitioned|This model has an enforced contract that failed)"
 )
 
 # What PostgreSQL and its driver say of lost connections, full disks, cancelled statements and other sessions (SQLSTATE
