@@ -26,7 +26,12 @@ WAREHOUSE = "p06"
 AIRFLOW = "airflow"
 OLDEST_SERVER = 170000
 _LOCK = 0x503036
-_KEPT_ALIVE: dict[str, Any] = {"keepalives_idle": 60, "keepalives_interval": 15, "keepalives_count": 4, "tcp_user_timeout": 120_000}
+_KEPT_ALIVE: dict[str, Any] = {
+    "keepalives_idle": 60,
+    "keepalives_interval": 15,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 120_000,
+}
 _PATIENCE = 60.0  # seconds a server may take to recover from a crash
 _RECOVERING = re.compile(r"the database system is (?:starting up|in recovery mode|not (?:yet )?accepting connections)")
 

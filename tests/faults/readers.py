@@ -117,7 +117,7 @@ class Reader:
     @property
     def looks(self) -> int:
         """How many there were."""
-        return sum(self.seen.values())
+        return sum(list(self.seen.values()))
 
 
 def anomalies(readers: Sequence[Reader], expected: dict[str, Look]) -> list[str]:
@@ -150,13 +150,15 @@ def watching(address: str, between: float = 0.01, kinds: Sequence[str] = KINDS) 
 
 
 def main() -> None:
-    """Readers in a process of their own: address, kind; ends when standard input closes, and prints what it saw."""
+    """A reader in a process of its own: address, kind. Answers each line of standard input with how often it looked;
+    ends when that closes, and prints what it saw."""
     address, kind = sys.argv[1:3]
     reader, done = Reader(address, kind), threading.Event()
     thread = threading.Thread(target=reader.run, args=(done,))
     thread.start()
     print("ready", flush=True)
-    sys.stdin.read()
+    for _ in sys.stdin:
+        print(reader.looks, flush=True)
     done.set()
     thread.join()
     json.dump(

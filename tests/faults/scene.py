@@ -126,7 +126,11 @@ class Child:
 @cache
 def _zygote() -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.zygote"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tests.faults.zygote"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -308,7 +312,9 @@ class Scene:
             _looked_once_more(watching)
         assert again == 0, f"{step} {kill}: the same act again ended {again}: {said}"
         found = content()
-        different = [f"{part}: {found[part]} instead of {wanted[part]}" for part in wanted if found[part] != wanted[part]]
+        different = [
+            f"{part}: {found[part]} instead of {wanted[part]}" for part in wanted if found[part] != wanted[part]
+        ]
         return Outcome(
             code, seconds, sum(one.looks for one in watching),
             readers.anomalies(watching, self.expected[work.stage + work.act + work.surroundings]), different + broken_promises(),

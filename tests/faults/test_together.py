@@ -149,7 +149,9 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
     """A file system of its own; only root of the machine can mount one."""
     folder.mkdir(exist_ok=True)
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=755", "tmpfs", str(folder)], capture_output=True, text=True
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=755", "tmpfs", str(folder)],
+        capture_output=True,
+        text=True,
     )
     if mounted.returncode:
         pytest.fail(f"a small file system cannot be mounted here ({mounted.stderr.strip()}); this proof needs root")
