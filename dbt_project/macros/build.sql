@@ -77,3 +77,11 @@
 {% macro flagged(column, source_name) -%}
     {{ 'coalesce(' ~ column ~ ', false)' if received(source_name) else 'null::boolean' }}
 {%- endmacro %}
+
+{#
+    First in each transaction that writes: a run that was taken for dead, and whose build another gave up, writes nothing
+    more. Tables of work and the register's next state are shared by all builds.
+#}
+{% macro fence() -%}
+    select control.fence({{ var("build_id") }});
+{%- endmacro %}

@@ -4,6 +4,7 @@
     {%- set made_of = local_md5(sql ~ config.require('kept_while')) -%}
     {%- set known = run_query("select obj_description(to_regclass('" ~ target_relation ~ "'), 'pg_class')").rows[0][0] -%}
     {% call statement('main') %}
+        {{ fence() }}
         {% if known == made_of %}
         select 1 as kept;
         {% else %}

@@ -34,6 +34,7 @@
     {%- endset -%}
 
     {% call statement('main') %}
+        {{ fence() }}
         {% if not has_month %}
         create table {{ month_table }} (like {{ parent }}) partition by list (build_id);
         alter table {{ parent }} attach partition {{ month_table }} for values in ({{ period() }});

@@ -23,6 +23,7 @@
     ).rows[0][0] -%}
     {{ get_assert_columns_equivalent(sql) }}
     {% call statement('main') %}
+        {{ fence() }}
         delete from {{ target_relation }} where from_state > {{ var('state_before') }};
         update {{ target_relation }} set to_state = null where to_state > {{ var('state_before') }};
 

@@ -2,6 +2,7 @@
 {% materialization work_table, adapter='postgres' %}
     {%- set target_relation = this.incorporate(type='table') -%}
     {% call statement('main') %}
+        {{ fence() }}
         drop table if exists {{ target_relation }};
         create unlogged table {{ target_relation }} as
         {{ sql }};

@@ -364,6 +364,7 @@ def _last_month(state: set[tuple[str, int]], periods: dict[int, date]) -> date |
 
 def _record_state(spec: BuildSpec, connection: psycopg.Connection[Any]) -> None:
     """Say what the state just written was made from."""
+    connection.execute("select control.fence(%s)", (spec.build_id,))
     _forget_undone_states(spec, connection)
     with connection.cursor() as cursor:
         cursor.executemany(
@@ -523,7 +524,7 @@ def _environment() -> Iterator[None]:
         "P06_DBT_DBNAME": str(address["dbname"]),
         "P06_DBT_SSLMODE": str(address.get("sslmode") or "prefer"),
         "PGOPTIONS": f"-c timezone=UTC -c synchronous_commit=off -c work_mem={_work_memory()}MB"
-        " -c random_page_cost=1.1",
+        " -c random_page_cost=1.1 -c lock_timeout=60s",  # no reader of a mart waits for what a build waits for
         "DO_NOT_TRACK": "1",
     }
     before = {name: os.environ.get(name) for name in values}
@@ -577,7 +578,7 @@ _HARMLESS = re.compile(
     r"|duplicate key value violates unique constraint \"\w+\"|deadlock detected|canceling statement due to [\w ]+"
     r"|could not extend file|No space left on device|server closed the connection unexpectedly|out of memory"
     r"|connection to server|terminating connection due to [\w ]+|division by zero|function [\w.]+\([\w, ]*\) does not exist"
-    r"|\w+ \"[\w.]+\" is not partitioned|This model has an enforced contract that failed)"
+    r"|the build was given up for dead|\w+ \"[\w.]+\" is not partitioned|This model has an enforced contract that failed)"
 )
 
 # What PostgreSQL and its driver say of lost connections, full disks, cancelled statements and other sessions (SQLSTATE
@@ -588,7 +589,7 @@ _PASSING = re.compile(
     r"|SSL SYSCALL error|SSL connection has been closed|the database system is|too many (?:clients|connections)"
     r"|remaining connection slots|canceling (?:statement|autovacuum)|deadlock detected|could not serialize"
     r"|lock (?:timeout|not available)|could not obtain lock|tuple concurrently (?:updated|deleted)|out of (?:shared )?memory"
-    r"|No space left|[Dd]isk (?:quota|full)|could not (?:extend|write|read|open|fsync|access) (?:file|block|temporary|status)"
+    r"|No space left|given up for dead|[Dd]isk (?:quota|full)|could not (?:extend|write|read|open|fsync|access) (?:file|block|temporary|status)"
     r"|Input/output error|timeout expired|timed out",
 )
 

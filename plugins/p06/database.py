@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,12 @@ AIRFLOW = "airflow"
 OLDEST_SERVER = 170000
 RESTORING = ".restoring"  # in the home: a restore has begun and not finished
 _LOCK = 0x503036
+_KEPT_ALIVE: dict[str, Any] = {
+    "keepalives_idle": 60,
+    "keepalives_interval": 15,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 120_000,
+}
 _PATIENCE = 60.0  # seconds a server may take to recover from a crash
 _RECOVERING = re.compile(r"the database system is (?:starting up|in recovery mode|not (?:yet )?accepting connections)")
 
@@ -44,10 +51,15 @@ def sqlalchemy_url(role: str, driver: str = "psycopg") -> str:
 
 
 def connect(role: str, autocommit: bool = False) -> psycopg.Connection[Any]:
-    """A session as that role, in UTC; the embedded server is started and the schema migrated when needed."""
+    """A session as that role, in UTC; the embedded server is started and the schema migrated when needed.
+
+    Each side notices within two minutes that the other's machine is gone, so that no lock outlives its holder for long.
+    """
     ensure_running()
-    connection = psycopg.connect(dsn(role), autocommit=autocommit, application_name=f"p06 {role}")
-    connection.execute("set timezone = 'UTC'")
+    connection = psycopg.connect(dsn(role), autocommit=autocommit, application_name=f"p06 {role}", **_KEPT_ALIVE)
+    connection.execute(
+        "set timezone = 'UTC'; set tcp_keepalives_idle = 60; set tcp_keepalives_interval = 15; set tcp_keepalives_count = 4"
+    )
     if not autocommit:
         connection.commit()
     return connection
@@ -226,7 +238,11 @@ def _start_embedded() -> None:
         return
     server = _embedded()
     _tune(_data())
-    server.start()
+    try:
+        server.start()
+    except subprocess.SubprocessError as error:  # it waits ten seconds; recovery from a crash may take longer
+        if not _socket_alive():
+            raise P06Error("P06-DB-002") from error
 
 
 def _tune(data: Path) -> None:
@@ -276,15 +292,21 @@ def _administrator_url(database: str | None) -> str:
 
 
 def _administrator() -> psycopg.Connection[Any]:
-    """A session of the administrator; a server that recovers from a crash is waited for. Raises P06Error P06-DB-002."""
+    """A session of the administrator; a server that recovers from a crash is waited for. Raises P06Error P06-DB-002.
+
+    An embedded server that died a moment ago may still have been there when it was looked for; it is started again.
+    """
     until = time.monotonic() + _PATIENCE
     while True:
         try:
             return psycopg.connect(_administrator_url(None), autocommit=True, connect_timeout=10)
         except psycopg.OperationalError as error:
-            if not _RECOVERING.search(str(error)) or time.monotonic() > until:
+            died = settings().database_url is None and not _socket_alive()
+            if not (died or _RECOVERING.search(str(error))) or time.monotonic() > until:
                 raise P06Error("P06-DB-002") from error
         time.sleep(0.2)
+        if died:
+            _start_embedded()
 
 
 def _url(user: str, password: str | None, database: str | None) -> str:

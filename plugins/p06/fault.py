@@ -1,11 +1,14 @@
-"""Named places where a test ends the process, to prove that the same command finishes the work afterwards."""
+"""Named places where a test ends or stops the process, to prove that the same command finishes the work afterwards."""
 
 from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
+from pathlib import Path
 
-VARIABLE = "P06_FAIL_AT"
+VARIABLE = "P06_FAIL_AT"  # a step: the process ends there
+STOP = "P06_STOP_AT"  # steps: at each the process stops once, for whoever watches to break what it stands on, and go on
 
 PULL = (
     "pull.started",  # the hidden folder is there, the period is held
@@ -49,6 +52,7 @@ RELEASE = (
     "approval.told",  # the release is published or held, Airflow still shows the question
     "rollback.checked",  # the release to go back to is known
     "rollback.written",  # pointers are moved, not committed
+    "rollback.committed",
 )
 BACKUP = (
     "backup.copied",  # the database is copied, nothing else
@@ -62,12 +66,28 @@ BACKUP = (
 ALERT = (
     "alert.sent",  # the receiver has it, the outbox does not know
 )
-STEPS = PULL + LOAD + REPLAY + RELEASE + BACKUP + ALERT
+CLEANUP = (
+    "cleanup.marked",  # nobody can go back to the builds any more, their leaves stand
+    "cleanup.detached",  # a leaf no longer belongs to its mart
+    "cleanup.dropped",  # a leaf is gone, others stand
+    "cleanup.noted",  # the ledger knows what is gone, the vault not yet
+    "cleanup.orphans",  # what staging holds without an extract is about to go
+)
+STEPS = PULL + LOAD + REPLAY + RELEASE + CLEANUP + BACKUP + ALERT
+_stopped: set[str] = set()
 
 
 def point(step: str) -> None:
-    """End this process as ``kill -9`` would when the environment names this step. Raises KeyError on an unknown step."""
+    """End this process as ``kill -9`` would, or stop it, when the environment names this step.
+
+    Raises KeyError on an unknown step.
+    """
     if step not in STEPS:
         raise KeyError(step)
     if os.environ.get(VARIABLE) == step:
         os.kill(os.getpid(), signal.SIGKILL)
+    if step not in _stopped and step in os.environ.get(STOP, "").split():
+        _stopped.add(step)
+        with suppress(OSError):  # the name under which whoever watches finds it, where the system has such names
+            Path("/proc/self/comm").write_text(step)
+        os.kill(os.getpid(), signal.SIGSTOP)

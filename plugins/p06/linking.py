@@ -93,6 +93,7 @@ def link(task: Task, report: Report = lambda text: None) -> None:
     """Fill ``vault.int_linked`` and the queue of the build, both in one transaction; what they held of it is replaced."""
     with database.connect("builder") as connection:
         connection.execute("set local synchronous_commit = off")
+        connection.execute("select control.fence(%s)", (task.build_id,))
         rows = _open_rows(connection, task)
         names = _names(rows)
         provinces = _provinces(connection, task.period)

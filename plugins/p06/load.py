@@ -10,9 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
-from p06 import alert, database, fault, landing, ledger, lineage, pull, quarantine, staging, token
+from p06 import alert, database, fault, landing, ledger, lineage, lock, pull, quarantine, staging, token
 from p06 import contract as contracts
 from p06 import manifest as manifests
 from p06.area_codes import AreaCodes
@@ -25,7 +23,7 @@ from p06.period import Period
 
 STAGED, ACCEPTED, BLOCKED, REFUSED = "staged", "accepted", "blocked", "refused"
 DUPLICATE, SUPERSEDED, FAILED, BUSY, UNFINISHED = "duplicate", "superseded", "failed", "busy", "unfinished"
-_ATTACH_TRIES = 6
+_PATIENCE = 30.0  # seconds for whoever reads the staged rows or the quarantine of the source
 _RANK = (1, 3, 4, 6)  # which exit code wins over several deliveries
 
 Report = Callable[[str], None]
@@ -176,13 +174,9 @@ def accept(extract_id: str) -> str:
     with database.connect("loader", autocommit=True) as connection:
         one = _known(connection, extract_id)
         with ledger.held(connection, one.source, str(one.period)):
-            for tries in range(_ATTACH_TRIES):
-                try:
-                    outcome = _accept(connection, extract_id)
-                    break
-                except psycopg.errors.LockNotAvailable:
-                    if tries == _ATTACH_TRIES - 1:
-                        raise Busy("P06-LOAD-033", source=one.source, period=one.period) from None
+            outcome = lock.patiently(
+                lambda: _accept(connection, extract_id), "P06-LOAD-033", _PATIENCE, source=one.source, period=one.period
+            )
     if outcome == REFUSED:
         raise _conflict(one)
     fault.point("load.accepted")
@@ -481,7 +475,7 @@ def _pour(
 
 def _accept(connection: Connection, extract_id: str) -> str:
     with connection.transaction():
-        connection.execute("set local lock_timeout = '5s'")
+        connection.execute(f"set local lock_timeout = '{lock.WAIT}'")
         one = _known(connection, extract_id)
         if one.state == ACCEPTED:
             return ACCEPTED

@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from p06 import as_published, codelist, database, project
+from p06 import as_published, codelist, database, fault, lock, project
 from p06.codelist import CodeListError
 from p06.errors import P06Error
 from p06.project import MartColumn, Model
@@ -129,22 +129,27 @@ _RESTATED = (
                "số xã hiện nay chứa toàn bộ hoặc một phần đơn vị này"),
 )  # fmt: skip
 _LEAF = re.compile(r".+__\d{6}__(\d+)")
-_PATIENCE = "5s"
+_PATIENCE = "5s"  # how long one detach waits for the readers of its mart, whom it does not hold up
 
 
 def sync() -> bool:
     """Make or extend the build tables and the views over them, and load the area lists; whether anything changed.
 
-    Nothing is ever dropped or renamed, columns are only added. Raises P06Error P06-BUILD-005 when a published column
-    would change its type, P06-BUILD-006 when an area list cannot be read.
+    Nothing is ever dropped or renamed, columns are only added. What a reader holds is tried again. Raises P06Error
+    P06-BUILD-005 when a published column would change its type, P06-BUILD-006 when an area list cannot be read, Busy
+    P06-DB-006 when a view has to change and one reader held it all the time.
     """
+    return lock.patiently(_sync, "P06-DB-006")
+
+
+def _sync() -> bool:
     stamp = _stamp()
     with database.connect("builder") as connection:
         known = dict(connection.execute("select name, sha256 from build.reference_list").fetchall())
         if known.get("marts") == stamp:
             return False
         models = project.models()
-        connection.execute(sql.SQL("set local lock_timeout = {}").format(_PATIENCE))
+        connection.execute(sql.SQL("set local lock_timeout = {}").format(lock.WAIT))
         for name in ("area", "area_change"):
             if known.get(name) != codelist.hash(name):
                 _load_areas(connection, name)
@@ -155,7 +160,7 @@ def sync() -> bool:
             _extend_table(connection, model)
     with database.connect("admin") as connection:
         connection.execute("set role p06_owner")
-        connection.execute(sql.SQL("set local lock_timeout = {}").format(_PATIENCE))
+        connection.execute(sql.SQL("set local lock_timeout = {}").format(lock.WAIT))
         _edition_table(connection)
         made = {f"view {view[0]}.{view[1]}": _extend_view(connection, *view, known) for view in _views(models)}
         made |= as_published.define(connection, of_a_month(), known)
@@ -173,7 +178,8 @@ def of_a_month() -> tuple[str, ...]:
 def drop_builds(connection: psycopg.Connection[Any], builds: Sequence[int]) -> list[str]:
     """Drop the leaves of these builds (role builder, autocommit); returns the names of the dropped tables.
 
-    A leaf an open snapshot may still read is left for the next call; readers never wait.
+    A leaf that a transaction uses is left for the next call; readers never wait. That no older snapshot can ask for
+    the builds is the caller's to know: a detached leaf is missing from all snapshots.
     """
     leaves = connection.execute(
         "select c.relname, p.relname, i.inhdetachpending from pg_class as c"
@@ -195,8 +201,10 @@ def drop_builds(connection: psycopg.Connection[Any], builds: Sequence[int]) -> l
                         sql.Identifier("build", parent), sql.Identifier("build", leaf), sql.SQL(how)
                     )
                 )
+                fault.point("cleanup.detached")
             connection.execute(sql.SQL("drop table {}").format(sql.Identifier("build", leaf)))
             dropped.append(leaf)
+            fault.point("cleanup.dropped")
         except (
             psycopg.errors.QueryCanceled,
             psycopg.errors.LockNotAvailable,

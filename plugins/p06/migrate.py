@@ -8,17 +8,24 @@ from typing import Any
 
 import psycopg
 
+from p06 import lock
 from p06.errors import P06Error
 
 
 def apply(connection: psycopg.Connection[Any], folder: Path) -> list[str]:
     """Apply the pending ``NNNN_*.sql`` of the folder; returns their names.
 
-    Raises P06Error P06-DB-004 when an applied migration was changed afterwards.
+    Raises P06Error P06-DB-004 when an applied migration was changed afterwards, Busy P06-DB-006 when one reader held
+    what has to change all the time.
     """
+    return lock.patiently(lambda: _apply(connection, folder), "P06-DB-006")
+
+
+def _apply(connection: psycopg.Connection[Any], folder: Path) -> list[str]:
     done = []
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", (0x503037,))
+        connection.execute(f"set local lock_timeout = '{lock.WAIT}'")
         connection.execute(
             "create table if not exists public.p06_migration (name text primary key, sha256 text not null)"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from p06.period import Period
 from p06.plan import Ledger, moves_history
 
 KEPT = 3
+_WAIT = "10s"  # for another's change of a pointer, which no reader waits for
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def publish(connection: psycopg.Connection[Any], build_id: int, who: str, why: s
     """
     prepared = record.prepare(connection, build_id)
     with connection.transaction():
-        connection.execute("set local lock_timeout = '10s'")
+        connection.execute(f"set local lock_timeout = '{_WAIT}'")
         connection.execute("select state from control.register_state for update")
         row = connection.execute(
             "select period, fingerprint, model_hash, state from control.build where build_id = %s for update",
@@ -84,11 +86,14 @@ def publish(connection: psycopg.Connection[Any], build_id: int, who: str, why: s
                 release_id, first_day, number, build_id, fingerprint, model_hash, gate, approved_by, before, after,
             ),
         )  # fmt: skip
-        connection.execute(
-            "insert into control.published (period, build_id, release_id) values (%s, %s, %s)"
-            " on conflict (period) do update set build_id = excluded.build_id, release_id = excluded.release_id",
-            (first_day, build_id, release_id),
+        moved = connection.execute(
+            "insert into control.published as p (period, build_id, release_id) values (%s, %s, %s)"
+            " on conflict (period) do update set build_id = excluded.build_id, release_id = excluded.release_id"
+            " where p.release_id = %s",
+            (first_day, build_id, release_id, previous),
         )
+        if moved.rowcount != 1:
+            raise P06Error("P06-RELEASE-003", period=period, build=build_id)
         connection.execute("update control.register_state set state = %s", (after,))
         connection.execute(
             "insert into build.indicator_edition select %s, i.* from build.indicator i"
@@ -126,7 +131,7 @@ def rollback(
     Raises UsageError P06-RELEASE-005 when the period has no such release, P06-RELEASE-006 when it is no longer kept.
     """
     with connection.transaction():
-        connection.execute("set local lock_timeout = '10s'")
+        connection.execute(f"set local lock_timeout = '{_WAIT}'")
         pointer = connection.execute("select state from control.register_state for update").fetchone()
         known = releases(connection, period)
         current = next((release for release in known if release.current), None)
@@ -153,10 +158,12 @@ def rollback(
         last = pointer is not None and pointer[0] == after and built_on is None
         moves = after != before and last and target.build_id < current.build_id
         fault.point("rollback.checked")
-        connection.execute(
+        moved = connection.execute(
             "update control.published set build_id = %s, release_id = %s where period = %s and release_id = %s",
             (target.build_id, target.release_id, period.first_day, current.release_id),
         )
+        if moved.rowcount != 1:
+            raise P06Error("P06-RELEASE-003", period=period, build=target.build_id)
         if moves:
             connection.execute("update control.register_state set state = %s", (before,))
         event = _event(connection, period, "rollback", current.release_id, target.release_id, who, why)
@@ -166,8 +173,49 @@ def rollback(
         hold(connection, period, "rollback", Ledger(connection).inputs(period).fingerprint, gate_key, None, who, why)
         seal.enter(connection, "pointer_event", [event])
         fault.point("rollback.written")
+    fault.point("rollback.committed")
     register: Literal["untouched", "moved", "stayed"] = "untouched" if after == before else "stayed"
     return Rollback(period, current.release_id, target.release_id, "moved" if moves else register)
+
+
+def doom(connection: psycopg.Connection[Any], kept: int) -> list[int]:
+    """Mark the builds nobody may go back to any more, beyond ``kept`` releases of each period; all so marked.
+
+    With each stand the transactions open at this moment: only they can have a snapshot in which it is still current.
+    """
+    with connection.transaction():
+        connection.execute(f"set local lock_timeout = '{_WAIT}'")
+        connection.execute("select state from control.register_state for update")  # no pointer moves meanwhile
+        doomed = [build_id for (build_id,) in connection.execute(_DOOMED, {"kept": kept}).fetchall()]
+        connection.execute("update control.release set kept = false where build_id = any(%s) and kept", (doomed,))
+        connection.execute(
+            "update control.build set state = 'dropping', open_before = coalesce(open_before, %s)"
+            " where build_id = any(%s)",
+            (_open_transactions(connection), doomed),
+        )
+    return doomed
+
+
+def unseen(connection: psycopg.Connection[Any], builds: list[int], patience: float) -> list[int]:
+    """Those of the marked builds whose earlier transactions have all ended, waited for so many seconds."""
+    until = time.monotonic() + patience
+    while True:
+        found = connection.execute(
+            "select build_id from control.build where build_id = any(%s) and not open_before && %s::text[] order by 1",
+            (builds, _open_transactions(connection)),
+        ).fetchall()
+        if len(found) == len(builds) or time.monotonic() > until:
+            return [build_id for (build_id,) in found]
+        time.sleep(0.1)
+
+
+def _open_transactions(connection: psycopg.Connection[Any]) -> list[str]:
+    """The names of all other transactions open in this database; a name is not used again before a restart."""
+    rows = connection.execute(
+        "select l.virtualxid from pg_locks as l inner join pg_stat_activity as a using (pid)"
+        " where l.locktype = 'virtualxid' and l.pid <> pg_backend_pid() and a.datname = current_database()"
+    ).fetchall()
+    return [name for (name,) in rows]
 
 
 def hold(
@@ -263,3 +311,23 @@ def _event(
     ).fetchone()
     assert row is not None
     return int(row[0])
+
+
+_DOOMED = """
+with ranked as (
+    select r.build_id, row_number() over (partition by r.period order by r.number desc) as age
+    from control.release as r
+    where r.kept
+)
+select b.build_id
+from control.build as b
+left join ranked as r using (build_id)
+where b.state in ('failed', 'blocked', 'passed', 'built', 'published', 'dropping')
+    and not exists (select 1 from control.published as p where p.build_id = b.build_id)
+    and case
+        when b.state = 'published' then r.age > %(kept)s
+        when b.state in ('failed', 'dropping') then true
+        else exists (select 1 from control.build as n where n.period = b.period and n.build_id > b.build_id)
+    end
+order by 1
+"""

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import psycopg
 
-from p06 import alert, approval, database, fault, footnote, lineage, publish, record, seal, steward
+from p06 import alert, approval, database, fault, footnote, lineage, lock, publish, record, seal, steward
 from p06.build import BuildSpec
 from p06.errors import Busy, GateBlocked, NotReady, P06Error, Waiting
 from p06.period import Period
@@ -215,7 +215,7 @@ def publish_build(build_id: int, why: str | None = None) -> str:
         lineage.run("release", build=build_id) as told,
     ):
         told.reads(lineage.built, build_id)
-        release_id = publish.publish(connection, build_id, _who(), why)
+        release_id = lock.patiently(lambda: publish.publish(connection, build_id, _who(), why), "P06-RELEASE-001")
         told.writes(lineage.published, release_id)
         told.about(release=release_id)
         return release_id
@@ -230,32 +230,35 @@ def rollback(period: Period, to: str | None = None, why: str | None = None) -> p
         database.connect("publisher", autocommit=True) as connection,
         lineage.run("rollback", period) as told,
     ):
-        moved = publish.rollback(connection, period, to, _who(), why, gates.marts_key())
+        key = gates.marts_key()
+        moved = lock.patiently(lambda: publish.rollback(connection, period, to, _who(), why, key), "P06-RELEASE-001")
         told.writes(lineage.published, moved.to_release)
         told.about(release=moved.to_release)
         return moved
 
 
-def clean(kept: int = publish.KEPT) -> list[str]:
+def clean(kept: int = publish.KEPT, patience: float = 5.0) -> list[str]:
     """Drop the leaves of builds no reader can ask for any more; returns the names of the dropped tables.
 
     Kept are, per period, the current release and the newest ``kept`` releases, the newest blocked build, and
-    whatever is running. Register extracts that only such builds read leave the vault (``register rows of …``).
+    whatever is running; and what a transaction that was open when nobody could go back to a build any more may still
+    read in its snapshot: such transactions are waited for ``patience`` seconds, then left to the next call. Register
+    extracts that only such builds read leave the vault (``register rows of …``).
     """
     from p06 import build as dbt
     from p06 import marts
 
     with _alone(), database.connect("builder", autocommit=True) as connection:
         _forget_dead_builds(connection)
-        doomed = [build_id for (build_id,) in connection.execute(_DOOMED, {"kept": kept}).fetchall()]
-        with database.connect("publisher") as publisher:
-            # first nobody may go back to them, then they go
-            publisher.execute("update control.release set kept = false where build_id = any(%s)", (doomed,))
-            publisher.execute("update control.build set state = 'dropping' where build_id = any(%s)", (doomed,))
-            publisher.commit()
-            dropped = marts.drop_builds(connection, doomed)
-            gone = sorted(set(doomed) - marts.builds_with_leaves(connection))
+        with database.connect("publisher", autocommit=True) as publisher:
+            # first nobody may go back to them, then whoever may have seen them ends, then they go
+            doomed = lock.patiently(lambda: publish.doom(publisher, kept), "P06-RELEASE-001")
+            fault.point("cleanup.marked")
+            unseen = publish.unseen(publisher, doomed, patience)
+            dropped = marts.drop_builds(connection, unseen)
+            gone = sorted(set(unseen) - marts.builds_with_leaves(connection))
             publisher.execute("update control.build set state = 'dropped' where build_id = any(%s)", (gone,))
+        fault.point("cleanup.noted")
         steward.forget(connection)
         return dropped + [f"register rows of {extract_id}" for extract_id in dbt.forget_states(connection)]
 
@@ -451,23 +454,3 @@ def _who() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
-
-
-_DOOMED = """
-with ranked as (
-    select r.build_id, row_number() over (partition by r.period order by r.number desc) as age
-    from control.release as r
-    where r.kept
-)
-select b.build_id
-from control.build as b
-left join ranked as r using (build_id)
-where b.state in ('failed', 'blocked', 'passed', 'built', 'published', 'dropping')
-    and not exists (select 1 from control.published as p where p.build_id = b.build_id)
-    and case
-        when b.state = 'published' then r.age > %(kept)s
-        when b.state in ('failed', 'dropping') then true
-        else exists (select 1 from control.build as n where n.period = b.period and n.build_id > b.build_id)
-    end
-order by 1
-"""

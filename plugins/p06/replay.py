@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from p06 import contract as contracts
-from p06 import database, fault, gate, landing, ledger, load, quarantine, seal, staging
+from p06 import database, fault, gate, landing, ledger, load, lock, quarantine, seal, staging
 from p06 import manifest as manifests
 from p06.contract import Contract
 from p06.errors import Busy, GateBlocked, P06Error
@@ -231,9 +230,10 @@ def _differs(connection: Connection, before: str, after: str) -> bool:
 
 def _accept(connection: Connection, one: Extract, leaf: str, counts: Counts, number: int, gate_key: str) -> None:
     """Put the replay in the place of the accepted rows, in one transaction. Raises Busy P06-LOAD-033, P06-LOAD-038."""
-    try:
+
+    def put() -> None:
         with connection.transaction():
-            connection.execute("set local lock_timeout = '5s'")
+            connection.execute(f"set local lock_timeout = '{lock.WAIT}'")
             before = ledger.accepted(connection, one.source, one.period.first_day, lock=True)
             if before is None or before.extract_id != one.extract_id:
                 raise Busy("P06-LOAD-038", source=one.source, period=one.period)
@@ -255,8 +255,8 @@ def _accept(connection: Connection, one: Extract, leaf: str, counts: Counts, num
             _end(connection, one, number, "accepted")
             seal.enter(connection, "extract", [one.extract_id])
             fault.point("replay.accepting")
-    except psycopg.errors.LockNotAvailable:
-        raise Busy("P06-LOAD-033", source=one.source, period=one.period) from None
+
+    lock.patiently(put, "P06-LOAD-033", source=one.source, period=one.period)
 
 
 def _end(connection: Connection, one: Extract, number: int, state: str) -> None:

@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 
 from p06 import contract as contracts
-from p06 import encode, fault, token
+from p06 import encode, fault, lock, token
 from p06.contract import Column, Contract
 from p06.errors import P06Error
 from p06.intake import Batch
@@ -56,12 +56,18 @@ def shape(contract: Contract, schema: str) -> tuple[tuple[str, str, bool], ...]:
 def sync(connection: Connection) -> list[str]:
     """Create the parents the contracts ask for and add columns they gained; returns what was changed.
 
-    Costs one query when nothing is to do. Raises P06Error P06-LOAD-042 when a column changed its type.
+    Costs one query when nothing is to do. Raises P06Error P06-LOAD-042 when a column changed its type, Busy P06-DB-006
+    when one reader held the parent all the time.
     """
+    return lock.patiently(lambda: _sync(connection), "P06-DB-006")
+
+
+def _sync(connection: Connection) -> list[str]:
     changed = []
     with connection.transaction():
         if not _missing(connection):
             return []
+        connection.execute(sql.SQL("set local lock_timeout = {}").format(lock.WAIT))
         connection.execute("select pg_advisory_xact_lock(%s)", (0x503038,))
         for schema, contract, present in _missing(connection):
             parent = sql.Identifier(schema, contract.source)
@@ -286,19 +292,28 @@ def attach(connection: Connection, source: str, period: Period, leaves: tuple[st
 
 
 def drop_orphans(connection: Connection) -> list[str]:
-    """Drop leaves no extract of the ledger names; returns them. Nothing a parent shows is ever dropped."""
+    """Drop leaves no extract of the ledger names; returns them. Nothing a parent shows is ever dropped.
+
+    ``connection`` is in autocommit. A leaf somebody reads is left for the next call.
+    """
     from p06 import ledger
 
+    found = connection.execute(
+        "select n.nspname, c.relname from pg_class as c inner join pg_namespace as n on n.oid = c.relnamespace"
+        " where n.nspname = any(%s) and c.relkind = 'r' and not c.relispartition order by 1, 2",
+        (list(SCHEMAS),),
+    ).fetchall()
     dropped = []
-    with connection.transaction():
-        connection.execute("set local lock_timeout = '2s'")
-        known = ledger.known_tables(connection)
-        for schema, name in connection.execute(
-            "select n.nspname, c.relname from pg_class as c inner join pg_namespace as n on n.oid = c.relnamespace"
-            " where n.nspname = any(%s) and c.relkind = 'r' and not c.relispartition order by 1, 2",
-            (list(SCHEMAS),),
-        ).fetchall():
-            if LEAF.fullmatch(name) and f"{schema}.{name}" not in known:
-                connection.execute(sql.SQL("drop table {}").format(sql.Identifier(schema, name)))
-                dropped.append(f"{schema}.{name}")
+    for schema, name in found:
+        if not LEAF.fullmatch(name):
+            continue
+        try:
+            with connection.transaction():
+                connection.execute(sql.SQL("set local lock_timeout = {}").format(lock.WAIT))
+                if f"{schema}.{name}" not in ledger.known_tables(connection):
+                    fault.point("cleanup.orphans")
+                    connection.execute(sql.SQL("drop table if exists {}").format(sql.Identifier(schema, name)))
+                    dropped.append(f"{schema}.{name}")
+        except psycopg.errors.LockNotAvailable:
+            continue
     return dropped

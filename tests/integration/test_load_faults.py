@@ -1,9 +1,8 @@
-"""Killed anywhere, the same command finishes the work; two at once do not meet."""
+"""Killed inside a COPY, the same command finishes the work; two at once do not meet. Every step: tests/faults."""
 
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,10 +12,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from p06 import database, fault, ledger, load
+from p06 import database, ledger, load
 from p06.errors import Busy
 from tests.integration.warehouse import Warehouse
-from tests.sender import Sender, line, visits
+from tests.sender import Sender, visits
 
 LOAD = [sys.executable, "-m", "p06.cli", "load", "health_visit"]
 
@@ -25,49 +24,6 @@ def run(**more: str) -> subprocess.CompletedProcess[str]:
     home = Path(os.environ["P06_HOME"])
     place = {"P06_LANDING": os.environ["P06_LANDING"]}
     return Warehouse(home, home / "secrets" / "token.key", place).run("load", "health_visit", **more)
-
-
-def content(sees: psycopg.Connection[Any]) -> list[Any]:
-    """Everything staged, in quarantine and accepted, but what differs between any two runs."""
-    found: list[Any] = []
-    for query in (
-        "select md5(string_agg(h::text, ',' order by h::text)), count(*) from staging.health_visit as h",
-        "select md5(string_agg(q::text, ',' order by q::text)), count(*) from quarantine.health_visit as q",
-        "select extract_id, state, received, duplicates, quarantined, staged from control.extract",
-        "select source, period, extract_id, revision_floor from control.accepted",
-        "select extract, file_no, line, reason from quality.failed_row order by 1, 2, 3, 4",
-    ):
-        found.append(sees.execute(query).fetchall())
-    return found
-
-
-def mixed() -> list[str]:
-    return [*visits(3000), line(visit_id="V5", sex="F"), visits(1, 9)[0], line(visit_id="X", sex="?"), "a,b"]
-
-
-@pytest.mark.parametrize("step", fault.LOAD)
-def test_killed_at_any_step_the_same_command_ends_as_if_undisturbed(
-    sender: Sender, sees: psycopg.Connection[Any], step: str
-) -> None:
-    sender.rows(mixed())
-    killed = run(P06_FAIL_AT=step)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    again = run()
-    assert again.returncode == 0, again.stderr
-    disturbed = content(sees)
-    assert disturbed[2][0][1:] == ("accepted", 3004, 1, 4, 2999)
-    assert disturbed[0][0][1] == 2999
-    assert disturbed[1][0][1] == 4
-    leaves = sees.execute("select count(*) from pg_class where relname ~ '__[0-9]{6}__' and relkind = 'r'").fetchone()
-    assert leaves == (2,)
-
-
-def test_every_step_of_a_load_has_its_failure_point() -> None:
-    folder = Path(fault.__file__).parent
-    written = "".join(path.read_text() for path in folder.glob("*.py") if path.name != "fault.py")
-    assert [step for step in fault.LOAD if f'fault.point("{step}")' not in written] == []
-    with pytest.raises(KeyError):
-        fault.point("load.nowhere")
 
 
 def test_killed_in_the_middle_of_copy_nothing_is_left_and_the_next_run_finishes(

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as bounded
 from hypothesis import strategies as st
 
-from p06 import database, fault, load, plan, quarantine, replay, returnfile, staging
+from p06 import database, load, plan, quarantine, replay, returnfile
 from p06.period import Period
 from p06.settings import settings
 from tests.integration.warehouse import Warehouse
@@ -375,25 +375,6 @@ def test_rows_that_waited_for_a_list_are_staged_once_it_comes(
     assert {ref.key for ref in now.register} != {ref.key for ref in inputs.register}
     assert [one.outcome for one in replay.replay("population_register", MONTH)] == ["unchanged"]
     assert load.load() == []
-
-
-@pytest.mark.parametrize("step", fault.REPLAY)
-def test_a_replay_killed_anywhere_is_finished_by_the_same_command(
-    sender: Sender, sees: psycopg.Connection[Any], lists: Path, step: str
-) -> None:
-    sender.rows(people(), **OLD_VERSION)  # type: ignore[arg-type]
-    load.load()
-    before = content(sees)
-    mend(lists)
-    killed = run("quarantine", "replay", P06_FAIL_AT=step)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    if step != "replay.accepted":
-        assert content(sees) == before
-        with database.connect("loader", autocommit=True) as connection:
-            staging.drop_orphans(connection)
-    assert run("quarantine", "replay", "population_register", "2024-01").returncode == 0
-    assert content(sees)[3] == [(42, 0, 1, 41, 1, "accepted")]
-    assert content(sees)[0] == [(41, 41, True)]
 
 
 FEW = """

@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from p06 import fault
-
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "plugins" / "p06"
 CODE = re.compile(r"\bP06-[A-Z]+-\d{3}\b")
@@ -48,13 +46,6 @@ def test_every_code_in_the_library_has_words_in_two_languages() -> None:
     assert used - words.keys() == set()
     assert {code for code, text in words.items() if not {"en", "vi", "next_en", "next_vi"} <= text.keys()} == set()
     assert {code for code in words if code.startswith("P06-")} - used == set(), "explained, but never used"
-
-
-def test_every_step_has_its_point_of_failure() -> None:
-    passed = []
-    for path in MODULES:
-        passed += re.findall(r'fault\.point\("([a-z_.]+)"\)', path.read_text(encoding="utf-8"))
-    assert sorted(set(passed)) == sorted(fault.STEPS)
 
 
 def test_the_command_line_starts_without_the_heavy_libraries() -> None:

@@ -1,0 +1,217 @@
+"""Two of everything at once, a run overtaken by another, orphans, a network cut around COMMIT, a full disk."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import psycopg
+import pytest
+
+from p06 import database, fault
+from tests.faults import readers
+from tests.faults.proxy import relay
+from tests.faults.scene import APRIL, MAY, WORK, Scene, Work, _server, broken_promises, content, look_at_rest
+from tests.integration.sequence import Months
+
+QUICK = ("load", "publish")
+BUSY = 6
+
+
+def same(scene: Scene, work: Work) -> list[str]:
+    """What differs from the undisturbed end, in words."""
+    wanted, found = scene.undisturbed_end(work), content()
+    return [f"{part}: {found[part]}" for part in wanted if found[part] != wanted[part]] + broken_promises()
+
+
+def twice(scene: Scene, group: str) -> None:
+    work = WORK[group]
+    scene.undisturbed_end(work)
+    build_id = scene.stand(work.stage)
+    with readers.watching(database.dsn("analyst")) as watching:
+        children = [scene.start(work, build_id) for _ in "ab"]
+        codes = [child.end() for child in children]
+        assert set(codes) <= {0, BUSY}, [child.said for child in children]
+        again, said = scene.run(work, build_id)
+    assert again == 0, said
+    found = content()  # before the undisturbed end is looked up again
+    wanted = scene.undisturbed_end(work)
+    assert [part for part in wanted if found[part] != wanted[part]] + broken_promises() == []
+    assert readers.anomalies(watching, scene.expected[work.stage + work.act + work.surroundings]) == []
+
+
+@pytest.mark.parametrize("group", QUICK)
+def test_two_at_once_end_as_one(scene: Scene, group: str) -> None:
+    twice(scene, group)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("group", [group for group in WORK if group not in QUICK and "." not in group])
+def test_two_of_anything_at_once_end_as_one(scene: Scene, group: str) -> None:
+    twice(scene, group)
+
+
+@pytest.mark.long
+def test_a_run_overtaken_while_it_slept_publishes_nothing_and_spoils_nothing(scene: Scene) -> None:
+    """Its lock is lost with the session that held it; another run builds and publishes; then it wakes up."""
+    work = WORK["build"]
+    scene.undisturbed_end(work)
+    scene.stand(work.stage)
+    sleeper = scene.start(work, 0, **{fault.STOP: "build.started"})
+    assert sleeper.stopped()
+    with _server() as server:
+        server.execute(
+            "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted and pid <> pg_backend_pid()"
+        )
+    code, said = scene.run(work, 0)
+    assert code == 0, said
+    sleeper.go_on()
+    assert sleeper.end() == 1, sleeper.said
+    assert same(scene, work) == []
+
+
+@pytest.mark.parametrize("workers", ["2"])
+def test_a_killed_load_leaves_no_process_behind(scene: Scene, workers: str) -> None:
+    work = WORK["load"]
+    scene.stand(work.stage)
+    child = scene.start(work, 0, **{fault.STOP: "load.copied"}, P06_WORKERS=workers)
+    assert child.stopped()
+    os.kill(child.pid, signal.SIGKILL)
+    assert child.end() == -signal.SIGKILL
+    until = time.monotonic() + 10
+    while child.family() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert child.family() == []
+    with _server() as server:
+        while time.monotonic() < until:
+            if server.execute("select 1 from pg_stat_activity where usename = 'p06_loader'").fetchone() is None:
+                break
+            time.sleep(0.05)
+        assert server.execute("select 1 from pg_stat_activity where usename = 'p06_loader'").fetchall() == []
+
+
+CUTS = {
+    "load": [b"insert into control.extract", b"insert into control.accepted"],
+    "publish": [b"insert into control.published"],
+    "rollback": [b"update control.published"],
+    "cleanup": [b"state = 'dropping'"],
+}
+
+
+def cut(scene: Scene, group: str, after: bytes, when: Literal["before", "after"]) -> None:
+    work = WORK[group]
+    scene.undisturbed_end(work)
+    build_id = scene.stand(work.stage)
+    known = scene.expected[work.stage + work.act + work.surroundings]
+    with readers.watching(database.dsn("analyst")) as watching:
+        folder = database._socket_folder()
+        assert folder is not None
+        with relay(folder, after, when) as network:
+            code, said = scene.run(
+                work, build_id, P06_DATABASE_URL=f"postgresql://postgres@localhost/p06?host={network.folder}"
+            )
+            assert network.cut, said
+        assert code not in (0, -signal.SIGKILL), said
+        assert "Traceback" not in said or "psycopg" in said
+        again, said = scene.run(work, build_id)
+        assert again == 0, said
+    assert same(scene, work) == []
+    assert readers.anomalies(watching, known) == []
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_network_cut_around_the_commit_of_a_publication_is_made_good(
+    scene: Scene, when: Literal["before", "after"]
+) -> None:
+    cut(scene, "publish", *CUTS["publish"], when)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(("group", "after"), [(group, one) for group, found in CUTS.items() for one in found])
+def test_a_network_cut_around_any_commit_is_made_good(
+    scene: Scene, group: str, after: bytes, when: Literal["before", "after"]
+) -> None:
+    cut(scene, group, after, when)
+
+
+# ---- a full disk ---------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
+    """A file system of its own; only root of the machine can mount one."""
+    folder.mkdir(exist_ok=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=755", "tmpfs", str(folder)],
+        capture_output=True,
+        text=True,
+    )
+    if mounted.returncode:
+        pytest.fail(f"a small file system cannot be mounted here ({mounted.stderr.strip()}); this proof needs root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@contextmanager
+def filled(folder: Path, free: int) -> Iterator[None]:
+    """All but so many bytes of a file system taken."""
+    space = os.statvfs(folder)
+    path = folder / "filler"
+    with path.open("wb") as file:
+        left = space.f_bavail * space.f_frsize - free
+        while left > 0:
+            left -= file.write(bytes(min(left, 1 << 20)))
+    try:
+        yield
+    finally:
+        path.unlink()
+
+
+@pytest.fixture(scope="module")
+def cramped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """The two months, all of them on a small disk."""
+    with small_disk(tmp_path_factory.mktemp("disk") / "small", 900) as folder:
+        months = Months(folder)
+        yield Scene(months)
+        months.replay.stop()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("group", "free"), [("load", 100_000), ("load", 1_000_000), ("build", 400_000), ("build", 3_000_000),
+                                             ("publish", 20_000), ("pull", 8_000)])  # fmt: skip
+def test_a_full_disk_stops_the_work_and_nothing_else(cramped: Scene, group: str, free: int) -> None:
+    work = WORK[group]
+    with cramped.open():
+        cramped.undisturbed_end(work)
+        build_id = cramped.stand(work.stage)
+        known: dict[str, Any] = cramped.expected[work.stage + work.act + work.surroundings]
+        with readers.watching(database.dsn("analyst")) as watching:
+            with filled(cramped.folder, free):
+                code, said = cramped.run(work, build_id)
+            assert code >= 0, said
+            again, said = cramped.run(work, build_id)
+            assert again == 0, said
+        assert same(cramped, work) == []
+        assert [one for one in readers.anomalies(watching, known) if "No space left" not in one] == []
+
+
+def test_what_is_published_is_what_the_scenes_compare(scene: Scene) -> None:
+    """The proofs above would be worth nothing if both contents of April, or two marts of them, were alike."""
+    scene.stand("begun")
+    first = look_at_rest()
+    scene.stand("corrected")
+    second = look_at_rest()
+    assert first[0] == f"{APRIL}.1 @1" and second[0] == f"{APRIL}.2 @2"
+    assert [a.split()[0] for a, b in zip(first, second, strict=True) if a == b] == []
+    assert str(MAY) not in second[0]
+    with psycopg.connect(database.dsn("analyst"), autocommit=True) as connection:
+        assert all(readers.look(connection, kind) == second for kind in readers.KINDS)
