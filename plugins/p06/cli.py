@@ -14,6 +14,7 @@ import typer
 from p06.commands import linkage, steward
 from p06.commands.conflicts import conflicts
 from p06.commands.printing import show_json, show_table
+from p06.commands.site import site
 from p06.errors import P06Error, Refused, UsageError, messages
 
 app = typer.Typer(
@@ -465,12 +466,15 @@ def release(
 ) -> None:
     """Build, gate and publish stale periods, oldest first."""
     from p06 import release as releasing
+    from p06 import site as pages
     from p06 import watch
     from p06.period import Period
 
     named = [Period.parse(text) for text in periods or []]
     watch.close_dead_backfills()
     results = releasing.release(named, rebuild, _reporter())
+    if any(result.outcome == "published" for result in results):
+        pages.renew(_reporter())
     if as_json:
         show_json(
             [
@@ -495,9 +499,11 @@ def rollback(
 ) -> None:
     """Undo a release at once; the period stays so until its inputs change or it is named in `release`."""
     from p06 import release as releasing
+    from p06 import site as pages
     from p06.period import Period
 
     moved = releasing.rollback(Period.parse(period), to, why)
+    pages.renew(_reporter())
     print(f"{moved.period}: readers see {moved.to_release} instead of {moved.from_release}")
     if moved.register == "moved":
         print("the register's history (dim_citizen) went back with it")
@@ -632,6 +638,7 @@ def explain(code: Annotated[str, typer.Argument(help="A code like P06-LOAD-014, 
     )
 
 
+app.command(epilog="Example: p06 site --to pages")(site)
 app.command(epilog="Example: p06 conflicts health_visit 2024-02 --to conflicts.html")(conflicts)
 
 
