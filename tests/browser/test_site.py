@@ -64,9 +64,9 @@ def spoil(delivery: Path) -> None:
     stated = json.loads((delivery / "manifest.json").read_text())
     file = delivery / stated["files"][0]["name"]
     text = gzip.decompress(file.read_bytes()).decode()
-    header, first = list(csv.DictReader(io.StringIO(text)))[0], next(csv.DictReader(io.StringIO(text)))
+    first = next(csv.DictReader(io.StringIO(text)))
     lines = io.StringIO()
-    writer = csv.DictWriter(lines, header, lineterminator="\n")
+    writer = csv.DictWriter(lines, list(first), lineterminator="\n")
     for index, change in enumerate(
         (
             {"citizen_id": CANARY_ID, "full_name": CANARY_NAME, "birth_date": "1989-13-45"},

@@ -84,16 +84,18 @@ def _lineage(found: Evidence, words: Words) -> Markup:
         for known in found.contracts.values()
         if known.mart or known.kind == "register"
     ]
-    last = [
-        (name, "mart") for name in ("citizen_month", "reconciliation", "match_summary", "indicator") if name in marts
+    edges = [
+        (name, known.mart or "dim_citizen")
+        for name, known in found.contracts.items()
+        if known.mart or known.kind == "register"
     ]
-    edges = [(name, known.mart or "dim_citizen") for name, known in found.contracts.items()
-             if known.mart or known.kind == "register"]  # fmt: skip
-    joined = [name for name, _ in last]
-    edges += [(fact, "citizen_month") for fact, _ in facts if "citizen_month" in joined]
-    edges += [(known.mart, to) for known in found.contracts.values() if known.mart
-              for to in ("reconciliation", "match_summary") if to in joined]  # fmt: skip
-    ends = [("indicator", "mart")] if "indicator" in joined else []
-    edges += [(name, "indicator") for name in ("citizen_month",) if ends and name in joined]
-    columns = [sources, facts, [one for one in last if one[0] != "indicator"], ends]
+    joined = [name for name in ("citizen_month", "reconciliation", "match_summary") if name in marts]
+    ends = ["indicator"] if "indicator" in marts else []
+    for fact, _ in facts:
+        into = ["citizen_month"] if fact == "dim_citizen" else [*joined, *ends]
+        edges += [(fact, name) for name in into if name in (*joined, *ends)]
+    edges += [(name, end) for name in joined if name == "citizen_month" for end in ends]
+    third = [box for name in joined for box in ((name, "mart"), ("", ""))]
+    fourth = [*[("", "")] * max(len(facts) - 1, 0), *((name, "mart") for name in ends)]
+    columns = [sources, facts, third, fourth]
     return figure.lineage([column for column in columns if column], edges, words)

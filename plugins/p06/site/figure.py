@@ -198,7 +198,7 @@ def values(answers: Sequence[tuple[Period, Answer | None]], words: Words, name: 
 
 
 def lineage(columns: Sequence[Sequence[tuple[str, str]]], edges: Sequence[tuple[str, str]], words: Words) -> Markup:
-    """Boxes in columns, an arrow from each to what is made of it; a box is (name, kind)."""
+    """Boxes in columns, an arrow from each to what is made of it; a box is (name, kind), one without a name a gap."""
     wide, high, apart, between = 178.0, 22.0, 8.0, 40.0
     tallest = max(len(column) for column in columns)
     height = tallest * (high + apart)
@@ -208,6 +208,8 @@ def lineage(columns: Sequence[Sequence[tuple[str, str]]], edges: Sequence[tuple[
         x = number * (wide + between)
         top = (height - len(column) * (high + apart)) / 2
         for index, (name, kind) in enumerate(column):
+            if not name:
+                continue
             y = top + index * (high + apart)
             places[name] = (x, y)
             boxes.append(

@@ -50,13 +50,13 @@ def pages(found: Evidence, words: Words) -> Iterator[Page]:
     checks = {(one.name, check.id): check for one in evidence.suites() for check in one.checks}
     extracts = {one.extract: one for one in found.arrivals}
     own: dict[str, list[tuple[str, str]]] = {}  # release -> (source, extract) of its month
-    earlier: dict[str, int] = {}  # release -> register extracts of earlier months
+    others: dict[str, int] = {}  # release -> register extracts of other months
     periods = {one.release_id: one.period for one in found.releases}
     for release_id, source, period, extract in found.inputs:
         if period == periods.get(release_id):
             own.setdefault(release_id, []).append((source, extract))
         else:
-            earlier[release_id] = earlier.get(release_id, 0) + 1
+            others[release_id] = others.get(release_id, 0) + 1
     editions: dict[str, dict[str, Edition]] = {}
     for one in found.editions:
         editions.setdefault(one.release_id, {})[one.code] = one
@@ -74,7 +74,7 @@ def pages(found: Evidence, words: Words) -> Iterator[Page]:
                 Input(source, subject.title(found, words, source), extracts.get(extract), extract, past.get(source))
                 for source, extract in inputs
             ],
-            "register_earlier": earlier.get(release.release_id, 0),
+            "register_others": others.get(release.release_id, 0),
             "failed": [(one, _title(words, checks, one)) for one in failed],
             "indicators": [
                 Moved(code, one, editions.get(before.release_id, {}).get(code) if before else None)
