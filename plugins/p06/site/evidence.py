@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
@@ -270,6 +271,28 @@ class Evidence:
         """(release, source, month, extract) of everything a release was made of."""
         return frozenset(self.inputs)
 
+    @cached_property
+    def suites(self) -> dict[str, suite.Suite]:
+        """The suites of every source and mart, by name; one that cannot be read is left out, its gate says why."""
+        found = {}
+        for name in (*self.contracts, *suite.marts()):
+            with suppress(P06Error):
+                found[name] = suite.load_source(name) if name in self.contracts else suite.load_mart(name)
+        return found
+
+    @cached_property
+    def checks(self) -> dict[tuple[str, str], suite.Check]:
+        """(subject, check) -> what the suite says of it."""
+        return {(one.name, check.id): check for one in self.suites.values() for check in one.checks}
+
+    @cached_property
+    def waivers(self) -> tuple[suite.Waiver, ...]:
+        """The waivers as they are written; none when the file cannot be read, which the gates report."""
+        try:
+            return suite.waivers()
+        except P06Error:
+            return ()
+
     def provinces_in(self, period: Period) -> dict[str, str]:
         """Code -> name of the provinces in force in a month."""
         day = period.first_day
@@ -299,25 +322,6 @@ def mark() -> str:
     with database.connect(ROLE, autocommit=True) as connection:
         row = connection.execute(_MARK).fetchone()
     return " ".join(str(part) for part in row or ())
-
-
-def suites() -> Iterable[suite.Suite]:
-    """The suites of every source and mart; one that cannot be read is left out, its gate says why."""
-    names: list[tuple[suite.Kind, str]] = [("source", name) for name in contract.load_all()]
-    names += [("mart", name) for name in suite.marts()]
-    for kind, name in names:
-        try:
-            yield suite.load_source(name) if kind == "source" else suite.load_mart(name)
-        except P06Error:
-            continue
-
-
-def waivers() -> tuple[suite.Waiver, ...]:
-    """The waivers as they are written; none when the file cannot be read, which the gates report."""
-    try:
-        return suite.waivers()
-    except P06Error:
-        return ()
 
 
 def reason_of(check: suite.Check, language: str) -> str:

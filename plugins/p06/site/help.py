@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from p06.errors import messages
-from p06.site import evidence, subject
+from p06.site import subject
 from p06.site.evidence import Evidence
 from p06.site.page import Page
 from p06.site.words import Words
@@ -17,7 +17,7 @@ def pages(found: Evidence, words: Words) -> Iterator[Page]:
     """Words and whom to ask, and the codes on a page of their own."""
     title = words.t("help.title")
     owners: dict[str, set[str]] = {}
-    for suite in evidence.suites():
+    for suite in found.suites.values():
         for check in suite.checks:
             owners.setdefault(check.owner, set()).add(suite.name)
     yield Page(

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from p06 import suite
 from p06.period import Period
-from p06.site import evidence, subject
+from p06.site import subject
 from p06.site.evidence import Evidence, Figure
 from p06.site.page import Page, month_address
 from p06.site.words import Words
@@ -35,16 +34,13 @@ class National:
 
 def pages(found: Evidence, words: Words) -> Iterator[Page]:
     """The newest month readers see, and a page for each month anything is known of."""
-    checks = {(one.name, check.id): check for one in evidence.suites() for check in one.checks}
     newest = found.released[-1] if found.released else (found.periods[-1] if found.periods else None)
-    yield _month(found, words, newest, checks, "index.html")
+    yield _month(found, words, newest, "index.html")
     for period in found.periods:
-        yield _month(found, words, period, checks, month_address(period))
+        yield _month(found, words, period, month_address(period))
 
 
-def _month(
-    found: Evidence, words: Words, period: Period | None, checks: dict[tuple[str, str], suite.Check], address: str
-) -> Page:
+def _month(found: Evidence, words: Words, period: Period | None, address: str) -> Page:
     title = words.t("overview.title")
     if period is None:
         return Page(address, "overview", "overview.html", title, {"of_period": None})
@@ -52,7 +48,7 @@ def _month(
         "of_period": period,
         "release": found.current.get(period),
         "rows": [_row(found, words, source, period) for source in found.contracts],
-        "actions": list(subject.actions(found, words, period, checks)),
+        "actions": list(subject.actions(found, words, period)),
         "national": list(_national(found, period)),
         "notes": [one for one in found.footnotes if Period.of(one.period) == period],
         "months": found.periods[::-1],

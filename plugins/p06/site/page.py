@@ -76,7 +76,21 @@ def render(page: Page, words: Words, common: Mapping[str, Any]) -> bytes:
     return html.encode()
 
 
-_SPOKEN = ("t", "has", "of_code", "pair", "period", "short", "month", "day", "moment", "figure", "number", "percent")
+_SPOKEN = (
+    "t",
+    "named",
+    "has",
+    "of_code",
+    "pair",
+    "period",
+    "short",
+    "month",
+    "day",
+    "moment",
+    "figure",
+    "number",
+    "percent",
+)
 
 
 def entrance() -> bytes:

@@ -49,10 +49,10 @@ class Judged:
 
 def pages(found: Evidence, words: Words) -> Iterator[Page]:
     """The table, a page for each source and mart, a page for each check."""
-    suites = {one.name: one for one in evidence.suites()}
+    suites = found.suites
     order = [*found.contracts, *sorted((suites.keys() | found.by_subject.keys()) - found.contracts.keys())]
     judged = [_judged(found, words, name, suites.get(name)) for name in order if _NAME.fullmatch(name)]
-    waivers = evidence.waivers()
+    waivers = found.waivers
     title = words.t("quality.title")
     yield Page("quality.html", "quality", "quality.html", title,
                {"judged": judged, "dimensions": subject.DIMENSIONS, "worst": _worst, "waivers": waivers})  # fmt: skip

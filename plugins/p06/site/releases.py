@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from p06 import suite
 from p06.period import Period
-from p06.site import evidence, subject
+from p06.site import subject
 from p06.site.evidence import Answer, Arrival, Edition, Evidence, Release
 from p06.site.page import Page
 from p06.site.words import Words
@@ -47,7 +46,6 @@ def pages(found: Evidence, words: Words) -> Iterator[Page]:
     rows = sorted(found.releases, key=lambda one: (one.period, one.number), reverse=True)
     yield Page("releases.html", "releases", "releases.html", title,
                {"releases": rows, "held": found.held, "changes": found.changes[::-1]})  # fmt: skip
-    checks = {(one.name, check.id): check for one in evidence.suites() for check in one.checks}
     extracts = {one.extract: one for one in found.arrivals}
     own: dict[str, list[tuple[str, str]]] = {}  # release -> (source, extract) of its month
     others: dict[str, int] = {}  # release -> register extracts of other months
@@ -75,7 +73,7 @@ def pages(found: Evidence, words: Words) -> Iterator[Page]:
                 for source, extract in inputs
             ],
             "register_others": others.get(release.release_id, 0),
-            "failed": [(one, _title(words, checks, one)) for one in failed],
+            "failed": [(one, _title(found, words, one)) for one in failed],
             "indicators": [
                 Moved(code, one, editions.get(before.release_id, {}).get(code) if before else None)
                 for code, one in editions.get(release.release_id, {}).items()
@@ -92,5 +90,5 @@ def _before(found: Evidence, release: Release) -> Release | None:
     return max(same, key=lambda one: one.number, default=None)
 
 
-def _title(words: Words, checks: Mapping[tuple[str, str], suite.Check], answer: Answer) -> str:
-    return subject.check_title(words, checks.get((answer.subject, answer.check)), answer.check)
+def _title(found: Evidence, words: Words, answer: Answer) -> str:
+    return subject.check_title(words, found.checks.get((answer.subject, answer.check)), answer.check)

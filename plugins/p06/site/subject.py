@@ -10,7 +10,6 @@ from datetime import date
 from p06 import suite
 from p06.contract import Contract
 from p06.period import Period
-from p06.site import evidence
 from p06.site.evidence import Answer, Arrival, Evidence, Refusal
 from p06.site.page import check_address
 from p06.site.words import VIETNAM, Words
@@ -79,9 +78,7 @@ def standing(found: Evidence, source: str, period: Period) -> Standing:
         return Standing(arrivals[-1].state, source, period, due, False, arrivals[-1], arrivals, refusals)
     if refusals:
         return Standing("refused", source, period, due, refusals=refusals)
-    waiver = next(
-        (w for w in evidence.waivers() if w.check is None and w.source == source and period in w.periods), None
-    )
+    waiver = next((w for w in found.waivers if w.check is None and w.source == source and period in w.periods), None)
     not_due = known.due_from is not None and period < known.due_from
     return Standing("not_due" if not_due else "none", source, period, due, waiver=waiver)
 
@@ -97,13 +94,13 @@ def check_title(words: Words, check: suite.Check | None, name: str) -> str:
     return words.pair(check.title.get("en", ""), check.title.get("vi", "")) if check else name.replace("_", " ")
 
 
-def actions(
-    found: Evidence, words: Words, period: Period, checks: dict[tuple[str, str], suite.Check]
-) -> Iterator[Action]:
+def actions(found: Evidence, words: Words, period: Period) -> Iterator[Action]:
     """What waits for somebody in a month, the gravest first."""
     for held in found.held:
         if Period.of(held.period) == period:
-            yield Action("held", "", words.t(f"overview.held_{held.kind}"), words.t("word.engineers"), "releases.html")
+            yield Action(
+                "held", "", words.named("overview", f"held_{held.kind}"), words.t("word.engineers"), "releases.html"
+            )
     for source in found.contracts:
         one = standing(found, source, period)
         open_refusal = one.refusals and (one.arrival is None or one.refusals[-1].at > one.arrival.staged_at)
@@ -121,6 +118,6 @@ def actions(
         if period in by_month and not by_month[period].success and by_month[period].severity != "info"
     ]
     for answer in sorted(failing, key=lambda one: (WORST.index(one.state), one.subject, one.check)):
-        known = checks.get((answer.subject, answer.check))
+        known = found.checks.get((answer.subject, answer.check))
         text = f"{check_title(words, known, answer.check)}: {words.figure(answer.observed) or '–'}"
         yield Action(answer.state, answer.subject, text, answer.owner, check_address(answer.subject, answer.check))

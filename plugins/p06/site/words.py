@@ -55,6 +55,11 @@ class Words:
         text = texts()[key][self.language]
         return text.format(**values) if values else text
 
+    def named(self, kind: str, code: str, part: str = "") -> str:
+        """What a code of the ledger is called (``hold.failed``); one that has no words yet is shown as it is."""
+        key = f"{kind}.{code}{part}"
+        return self.t(key) if key in texts() else ("" if part else code.replace("_", " "))
+
     def has(self, key: str) -> bool:
         """Whether there are words for the key."""
         return key in texts()
