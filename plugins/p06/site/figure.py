@@ -142,15 +142,15 @@ def sums(one: Sum, words: Words, source: str) -> Markup:
             width = WIDTH * part.rows / whole
             if width:
                 parts.append(
-                    f'<rect class="part {part.kind}" x="{x:.2f}" y="{height:g}" width="{width:.2f}" height="15"/>'
+                    f'<rect class="part {part.kind}" x="{x:.2f}" y="{height:g}" width="{width:.2f}" height="18"/>'
                 )
-            if width > 92:
+            if width > 108:
                 parts.append(
-                    f'<text class="on" x="{x + 4:.2f}" y="{height + 11:g}" font-size="9">'
+                    f'<text class="on" x="{x + 4:.2f}" y="{height + 13:g}" font-size="10.5">'
                     f"{escape(part.name)} {escape(words.number(part.rows))}</text>"
                 )
             x += width
-        height += 18
+        height += 21
     about = words.t(
         "figure.sums_about", received=words.number(one.received), duplicates=words.number(one.duplicates),
         quarantined=words.number(one.quarantined), staged=words.number(one.staged),
