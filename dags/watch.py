@@ -1,9 +1,9 @@
-"""Looks at landing, the ledger and the calendar: starts loads, wakes releases, names what is overdue, tidies up."""
+"""Looks at landing, the ledger and the calendar: starts loads, wakes releases, names what is overdue, tidies up, renews the pages."""
 
 from airflow.sdk import dag
 
 from p06.airflow.schedule import now_and_then, retried
-from p06.airflow.watch import ask_officers, load_what_arrived, tell_what_is_missing, tidy, wake_releases
+from p06.airflow.watch import ask_officers, load_what_arrived, renew_pages, tell_what_is_missing, tidy, wake_releases
 
 
 @dag(
@@ -18,7 +18,7 @@ from p06.airflow.watch import ask_officers, load_what_arrived, tell_what_is_miss
 )
 def watch() -> None:
     """What arrived, what is stale, what is late, what is left over."""
-    load_what_arrived() >> wake_releases() >> ask_officers() >> tell_what_is_missing() >> tidy()
+    load_what_arrived() >> wake_releases() >> ask_officers() >> tell_what_is_missing() >> tidy() >> renew_pages()
 
 
 watch()

@@ -20,6 +20,7 @@ from p06.commands.printing import show_json, show_table
 from p06.commands.progress import Bar
 from p06.commands.record import diff
 from p06.commands.record import show as show_release
+from p06.commands.site import site
 from p06.commands.verify import verify
 from p06.errors import P06Error, Refused, UsageError, messages
 
@@ -478,6 +479,7 @@ def release(
 ) -> None:
     """Build, gate and publish stale periods, oldest first."""
     from p06 import release as releasing
+    from p06 import site as pages
     from p06 import watch
     from p06.period import Period
 
@@ -485,6 +487,8 @@ def release(
     watch.close_dead_backfills()
     with Bar("releasing") as bar:
         results = releasing.release(named, rebuild, bar)
+        if any(result.outcome == "published" for result in results):
+            pages.renew(bar)
     if as_json:
         show_json(
             [
@@ -510,9 +514,11 @@ def rollback(
 ) -> None:
     """Undo a release at once; the period stays so until its inputs change or it is named in `release`."""
     from p06 import release as releasing
+    from p06 import site as pages
     from p06.period import Period
 
     moved = releasing.rollback(Period.parse(period), to, why)
+    pages.renew(_reporter())
     print(f"{moved.period}: readers see {moved.to_release} instead of {moved.from_release}")
     if moved.register == "moved":
         print("the register's history (dim_citizen) went back with it")
@@ -663,6 +669,7 @@ app.command(epilog="Example: p06 approve 2024-02 --why 'the flood closed three c
 app.command(epilog="Example: p06 reject 2024-02 --why 'the sender mends the fees'")(approval.reject)
 app.command(epilog="Example: p06 export indicator --period 2024-03 --to indicator.xlsx")(export)
 app.command(epilog="Example: p06 checks health_visit")(checks)
+app.command(epilog="Example: p06 site --to pages")(site)
 app.command(epilog="Example: p06 conflicts health_visit 2024-02 --to conflicts.html")(conflicts)
 app.command(epilog="Example: p06 diff 2024-02.1 2024-02.2")(diff)
 app.command(epilog="Example: p06 verify --head")(verify)

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from p06 import database
+from p06 import database, site
 from p06.errors import P06Error
 from p06.period import Period
 from p06.settings import settings
@@ -48,9 +48,10 @@ def run(citizens: int, periods: Sequence[Period], leave: bool, all_sources: bool
         say("Airflow is up; it finds the deliveries, loads them, and releases each month when its sources are in")
         runs = _await(periods, say)
         held = _show(periods, country / "truth", runs)
+        pages = site.write()
         minutes, seconds = divmod(int(time.monotonic() - began), 60)
         print(f"\nfrom an empty home to {len(periods)} published months: {minutes} min {seconds:02d} s")
-        _where_to_look(leave)
+        _where_to_look(leave, pages)
     finally:
         if leave:
             stack.down(lambda text: None)
@@ -222,10 +223,11 @@ def _show_table(connection: psycopg.Connection[Any], title: str, query: str) -> 
         print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _where_to_look(leave: bool) -> None:
+def _where_to_look(leave: bool, pages: site.Written) -> None:
     from p06 import stack
 
     print("\nWhere to look")
+    print(f"  pages      {pages.folder / 'index.html'}   ({pages.pages} pages, for any browser)")
     print("  marts      psql \"$(./p06 connect --dsn)\" -c 'select * from marts.indicator limit 10'")
     print(
         "  releases   ./p06 releases        what is stale   ./p06 plan        a code in words   ./p06 explain key_conflict"

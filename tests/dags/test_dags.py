@@ -187,8 +187,8 @@ def test_a_dag_file_holds_no_sql_no_path_and_no_rule() -> None:
         assert not any(word in text for word in ("select ", "insert ", "landing/", "staging.", "control.")), path.name
 
 
-def test_airflow_imports_nothing_of_the_library_as_a_plugin(read: dict[str, Any]) -> None:
-    assert read["plugins"] == []
+def test_airflow_imports_one_plugin_and_nothing_of_the_library(read: dict[str, Any]) -> None:
+    assert [Path(path).name for path in read["plugins"]] == ["p06_pages.py"]
 
 
 def test_the_stack_sends_no_telemetry_and_listens_on_this_machine_only(

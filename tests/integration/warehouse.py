@@ -49,7 +49,11 @@ class Warehouse:
     @property
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("P06_")}
-        return kept | {"P06_HOME": str(self.home), "P06_TOKEN_KEY_FILE": str(self.key), "NO_COLOR": "1"} | self.extra
+        return (
+            kept
+            | {"P06_HOME": str(self.home), "P06_TOKEN_KEY_FILE": str(self.key), "NO_COLOR": "1", "P06_SITE": "off"}
+            | self.extra
+        )
 
     def run(self, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
         """The command line in a process of its own."""

@@ -59,3 +59,12 @@ def tidy() -> list[str]:
         from p06 import watch as watching
 
         return watching.tidy(run.log.info)
+
+
+@task(trigger_rule="all_done")
+def renew_pages() -> bool:
+    """Write the pages again when the warehouse has moved on; a page that cannot be written costs nobody a release."""
+    with run.told_safely():
+        from p06 import site
+
+        return site.renew(run.log.info, make=True)

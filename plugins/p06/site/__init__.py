@@ -1,0 +1,90 @@
+"""The pages: what arrived, what was wrong, who must act, what was published, and whether a figure can be relied on.
+
+Static, in Vietnamese and English, made from the warehouse alone: the same content gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from p06.errors import P06Error
+from p06.settings import settings
+from p06.site import place
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written: where, how much, and whether it differs from what was shown before."""
+
+    folder: Path
+    pages: int
+    bytes: int
+    largest: int
+    changed: bool
+
+
+def folder() -> Path | None:
+    """Where the pages of this warehouse lie: P06_SITE, by default the home's ``site``; None when it is ``off``."""
+    stated = os.environ.get("P06_SITE") or str(settings().home / "site")
+    return None if stated == "off" else Path(stated).absolute()
+
+
+def write(to: Path | None = None) -> Written:
+    """Make every page and show them in one step.
+
+    Raises UsageError P06-SITE-001 when something else stands there, P06Error P06-SITE-002 when it cannot be written.
+    """
+    from p06.site import evidence, page
+
+    target = (to or folder() or settings().home / "site").absolute()
+    place.check(target)
+    mark = f"{page.version()} {evidence.mark()}\n"
+    files = dict(_files())
+    html = [len(content) for path, content in files.items() if path.endswith(".html")]
+    changed = place.show(target, files, mark)
+    return Written(target, len(html), sum(map(len, files.values())), max(html), changed)
+
+
+def renew(report: Report = lambda text: None, make: bool = False) -> bool:
+    """Write the pages again if the warehouse has moved on; whether they were written. Never raises.
+
+    They are kept up to date once somebody has asked for them, or ``make`` does.
+    """
+    try:
+        from p06.site import evidence, page
+
+        target = folder()
+        if target is None or (place.shown_mark(target) is None and not make):
+            return False
+        if place.shown_mark(target) == f"{page.version()} {evidence.mark()}\n":
+            return False
+        written = write(target)
+    except Exception as error:  # a page must never cost a release
+        report(f"P06-SITE-003 {error.code if isinstance(error, P06Error) else type(error).__name__}")
+        return False
+    report(f"site: {written.pages} pages in {written.folder.name}")
+    return True
+
+
+def _files() -> Iterator[tuple[str, bytes]]:
+    """Path below the site -> content."""
+    from p06.site import data, deliveries, evidence, help, indicators, overview, page, quality, reconciliation, releases
+    from p06.site.figure import mark
+    from p06.site.words import LANGUAGES, Words
+
+    found = evidence.read()
+    newest = found.current[found.released[-1]] if found.released else None
+    yield page.STYLE, page.style()
+    for language in LANGUAGES:
+        words = Words(language)
+        common = {"newest_release": newest, "sign": mark}
+        for section in (overview, deliveries, quality, reconciliation, indicators, releases, data, help):
+            for one in section.pages(found, words):
+                yield f"{language}/{one.address}", page.render(one, words, common)
+    yield "index.html", page.entrance()
+    yield from indicators.files(found)

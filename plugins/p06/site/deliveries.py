@@ -1,0 +1,28 @@
+"""Sources by months: what is due, what arrived, what was refused, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from p06.site import subject
+from p06.site.evidence import Evidence
+from p06.site.page import Page
+from p06.site.words import Words
+
+
+def pages(found: Evidence, words: Words) -> Iterator[Page]:
+    """The table of all, and a page for each source with every extract and refusal."""
+    titles = {name: subject.title(found, words, name) for name in found.contracts}
+    table = [
+        (period, [subject.standing(found, source, period) for source in found.contracts])
+        for period in reversed(found.periods)
+    ]
+    yield Page("deliveries.html", "deliveries", "deliveries.html", words.t("deliveries.title"),
+               {"table": table, "titles": titles})  # fmt: skip
+    for source, known in found.contracts.items():
+        standings = [subject.standing(found, source, period) for period in reversed(found.periods)]
+        yield Page(
+            f"deliveries/{source}.html", "deliveries", "delivery.html", titles[source],
+            {"contract": known, "standings": standings},
+            trail=(("deliveries.html", words.t("deliveries.title")),),
+        )  # fmt: skip

@@ -1,0 +1,210 @@
+"""The words, places and tiles of the pages, without a warehouse."""
+
+from __future__ import annotations
+
+import re
+import threading
+from datetime import date, datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from p06 import codelist, contract, suite
+from p06.errors import P06Error, UsageError
+from p06.period import Period
+from p06.site import evidence, place, subject
+from p06.site.page import FOLDER, SECTIONS
+from p06.site.tiles import tiles
+from p06.site.words import LANGUAGES, Words, guarded, texts
+
+PACKAGE = FOLDER.parent
+KEY = re.compile(r"""\bt\(\s*f?(['"])([a-z_]+(?:\.[a-z_]+)?[a-z_.]*)\1(\s*~|)""")
+
+
+def used() -> set[str]:
+    """Every key that stands whole in a template or a module."""
+    found = set()
+    for path in [*FOLDER.glob("*.html"), *PACKAGE.glob("*.py")]:
+        for _, key, goes_on in KEY.findall(path.read_text("utf-8")):
+            if not goes_on:
+                found.add(key)
+    return found
+
+
+def made() -> set[str]:
+    """Keys put together from a value: every value there can be."""
+    parts = {f"{section}.name" for section in SECTIONS}
+    parts |= {f"dimension.{one}{end}" for one in subject.DIMENSIONS for end in ("", "_about")}
+    parts |= {f"severity.{one}{end}" for one in ("block", "warn", "info") for end in ("", "_about")}
+    parts |= {f"state.{one}" for one in ("released", "accepted", "blocked", "refused", "staged", "superseded", "none")}
+    parts |= {f"state.{one}" for one in ("not_due", "late", "passed", "warned", "waived", "info", "clean", "warnings")}
+    parts |= {"state.held", "state.unasked"}
+    parts |= {f"{kind}.{one}" for kind in ("hold",) for one in ("rollback", "blocked", "rejected", "failed")}
+    parts |= {f"overview.held_{one}" for one in ("rollback", "blocked", "rejected", "failed")}
+    parts |= {f"move.{one}" for one in ("publish", "rollback")}
+    parts |= {f"method.{one}" for one in ("id", "previous_id", "old_id", "insurance_no", "name_birth", "linked")}
+    parts |= {"method.conflict", "method.none"}
+    parts |= {f"class.{one}" for one in ("public", "internal", "basic", "sensitive", "identifier")}
+    parts |= {
+        f"help.{one}{end}"
+        for one in ("contract", "period", "extract", "quarantine", "gate", "release")
+        for end in ("", "_about")
+    }
+    parts |= {f"help.sign_{one}" for one in ("passed", "warned", "blocked", "waived", "unasked")}
+    kinds = (
+        "id_card_rate",
+        "eid_level2_rate",
+        "health_insurance_coverage",
+        "kyc_biometric_rate",
+        "land_clean_rate",
+        "match_rate",
+    )
+    ends = ("", "_definition", "_numerator", "_denominator", "_where")
+    return parts | {f"indicator.{kind}{end}" for kind in kinds for end in ends}  # fmt: skip
+
+
+def test_every_text_of_the_pages_stands_in_both_languages_and_is_used() -> None:
+    assert {key for key, words in texts().items() if set(words) != set(LANGUAGES) or not all(words.values())} == set()
+    assert (used() | made()) - texts().keys() == set()
+    assert texts().keys() - (used() | made()) == set(), "written, but never shown"
+
+
+def test_both_languages_have_the_same_places_to_fill() -> None:
+    def places(text: str) -> set[str]:
+        return set(re.findall(r"\{(\w+)\}", text))
+
+    assert [key for key, words in texts().items() if places(words["en"]) != places(words["vi"])] == []
+
+
+def test_a_missing_text_is_an_error_and_not_a_hole() -> None:
+    with pytest.raises(KeyError):
+        Words("vi").t("overview.no_such_text")
+
+
+def test_numbers_and_days_are_written_as_the_language_writes_them() -> None:
+    vi, en = Words("vi"), Words("en")
+    assert (vi.number(1234567), en.number(1234567)) == ("1.234.567", "1,234,567")
+    assert (vi.number(1234.5, 1), en.number(1234.5, 1)) == ("1.234,5", "1,234.5")
+    assert (vi.percent(0.8747), en.percent(0.8747)) == ("87,5%", "87.5%")
+    assert (vi.month(Period(2025, 8)), en.month(Period(2025, 8))) == ("tháng 8 năm 2025", "August 2025")
+    assert (vi.day(date(2025, 10, 9)), en.day(date(2025, 10, 9))) == ("09/10/2025", "9 Oct 2025")
+    late = datetime(2025, 10, 9, 20, 30, tzinfo=timezone.utc)
+    assert (vi.moment(late), vi.day(late)) == ("03:30 10/10/2025", "10/10/2025")
+
+
+@pytest.mark.parametrize(
+    ("kept", "shown"),
+    [
+        ("≥ 0 … ≤ 0", "= 0"),
+        ("≥ 1 … ≤ 280000000", "≥ 1 … ≤ 280.000.000"),
+        ("0.00594648", "0,005946"),
+        ("min_value 1900-01-01, mostly 0.999", "≥ 1900-01-01, mostly 0,999"),
+        ("0/4010 (0 %)", "0/4.010 (0 %)"),
+        ("1e-06", "0,000001"),
+        (None, ""),
+    ],
+)
+def test_figures_of_checks_are_written_so_too(kept: str | None, shown: str) -> None:
+    assert Words("vi").figure(kept) == shown
+
+
+def test_what_somebody_typed_is_shown_without_numbers_of_people() -> None:
+    assert (
+        guarded("asked for 001089000123 and 001 089 000 123, release 2025-06") == "asked for … and …, release 2025-06"
+    )
+    assert guarded("a\u202eb\x00c") == "a b c"
+
+
+@pytest.mark.parametrize(("day", "count"), [(date(2024, 1, 1), 63), (date(2025, 6, 1), 63), (date(2025, 7, 1), 34), (date(2026, 5, 1), 34)])  # fmt: skip
+def test_the_map_has_a_tile_of_its_own_for_each_province_in_force(day: date, count: int) -> None:
+    provinces = codelist.load(codelist.PROVINCE)
+    names = {entry.code: entry.name for entry in provinces.entries if entry.on(day)}
+    placed = tiles(day, names)
+    assert {tile.code for tile in placed} == set(names) and len(placed) == count
+    assert len({(tile.column, tile.row) for tile in placed}) == count
+    assert max(tile.column for tile in placed) <= 5
+
+
+def test_a_province_the_map_does_not_know_stands_below_it() -> None:
+    placed = tiles(date(2025, 7, 1), {"01": "Thành phố Hà Nội", "99": "Tỉnh Mới"})
+    assert [(tile.code, tile.short) for tile in placed] == [("01", "Hà Nội"), ("99", "Mới")]
+    assert placed[1].row > placed[0].row
+
+
+def test_every_suite_can_be_shown_in_both_languages() -> None:
+    found = evidence.Evidence(contract.load_all())
+    assert found.suites.keys() == contract.load_all().keys() | set(suite.marts())
+    for one in found.suites.values():
+        for check in one.checks:
+            assert evidence.reason_of(check, "vi") and evidence.reason_of(check, "en")
+
+
+def test_a_reader_never_sees_half_a_site(tmp_path: Path) -> None:
+    """Both files of a site say the same, whenever they are read."""
+    to = tmp_path / "site"
+    place.show(to, {"a.html": b"0", "vi/b.html": b"0"}, "0")
+    torn: list[object] = []
+    whole, stop = [0], threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            try:
+                (to / "a.html").read_bytes()  # there is always a page
+            except OSError as error:
+                torn.append(error)
+            shown = to.resolve()
+            try:
+                one, other = (shown / "a.html").read_bytes(), (shown / "vi" / "b.html").read_bytes()
+            except FileNotFoundError:  # overtaken by two newer sites meanwhile
+                continue
+            whole[0] += 1
+            if one != other:
+                torn.append((one, other))
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    try:
+        for number in range(1, 60):
+            content = str(number).encode()
+            assert place.show(to, {"a.html": content, "vi/b.html": content}, str(number))
+    finally:
+        stop.set()
+        reader.join()
+    assert torn == [] and whole[0] > 0
+    assert (to / "a.html").read_bytes() == b"59" and place.shown_mark(to) == "59"
+    assert len([path for path in tmp_path.iterdir() if path.is_dir() and not path.is_symlink()]) == place.KEPT
+
+
+def test_equal_files_are_not_written_again(tmp_path: Path) -> None:
+    to = tmp_path / "site"
+    assert place.show(to, {"a.html": b"1"}, "first")
+    before = (to / "a.html").stat().st_mtime_ns
+    assert not place.show(to, {"a.html": b"1"}, "second")
+    assert (to / "a.html").stat().st_mtime_ns == before and place.shown_mark(to) == "second"
+
+
+def test_a_draft_of_a_process_that_died_goes_with_the_next_writing(tmp_path: Path) -> None:
+    to = tmp_path / "site"
+    place.show(to, {"a.html": b"1"}, "1")
+    (tmp_path / ".site-0123456789abcdef.4711.draft").mkdir()
+    (tmp_path / ".site-4711.link").symlink_to("nowhere")
+    place.show(to, {"a.html": b"2"}, "2")
+    assert not list(tmp_path.glob("*.draft")) and not list(tmp_path.glob("*.link"))
+
+
+def test_what_is_no_site_of_ours_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_text("mine")
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "full")
+    for name in ("file", "full", "elsewhere"):
+        with pytest.raises(UsageError, match="P06-SITE-001"):
+            place.show(tmp_path / name, {"a.html": b"1"}, "1")
+    (tmp_path / "empty").mkdir()
+    assert place.show(tmp_path / "empty", {"a.html": b"1"}, "1")
+
+
+def test_a_folder_that_cannot_be_written_is_named_and_the_old_pages_stay(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(P06Error, match="P06-SITE-00"):
+        place.show(tmp_path / "file" / "site", {"a.html": b"1"}, "1")
