@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,6 +67,12 @@ class Desk:
         found = done.exit_code if not isinstance(done.exception, P06Error) else done.exception.exit_code
         assert found == code, (arguments, found, done.output, done.exception)
         return done
+
+    def killed(self, step: str, *arguments: str) -> None:
+        """The command in a process of its own, ended at a step as by ``kill -9``."""
+        command = [sys.executable, "-m", "p06.cli", *arguments]
+        done = subprocess.run(command, env=os.environ | {"P06_FAIL_AT": step}, capture_output=True)
+        assert done.returncode == -9, (step, done.stdout, done.stderr)
 
     def read(self, statement: str, role: str = "analyst") -> list[tuple[Any, ...]]:
         with database.connect(role, autocommit=True) as connection:
@@ -139,7 +148,8 @@ def test_a_month_its_contract_asks_about_waits_and_an_approval_publishes_that_ve
     assert desk.read(entry, "quality") == [
         ("2025-04-01", "approve", who, "p06_quality", "cli", "the figures were explained by the bank", "published")
     ]
-    desk.run("approve", "2025-04", "--why", "again", code=2)
+    assert desk.run("approve", "2025-04", "--why", "again").stdout == done.stdout, "the same person again"
+    desk.run("reject", "2025-04", "--why", "no", code=2)
     assert desk.months.entries() == {}
     _footnotes_follow_the_pointer(desk)
 
@@ -297,6 +307,43 @@ def test_the_database_refuses_what_a_program_forgets(desk: Desk, monkeypatch: py
         with pytest.raises(psycopg.errors.CheckViolation, match="P06-RELEASE-004"):
             connection.execute(insert.encode(), (fingerprint, "an officer"))
         assert publish.releases(connection) == []
+
+
+def test_killed_at_any_moment_the_same_command_finishes(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.contract_asks("bank_kyc", "always")
+    _let_gate_pass(monkeypatch)
+    desk.run("release", "2025-04", code=5)
+    reject, approve = ("reject", "2025-04", "--why", "no"), ("approve", "2025-04", "--why", "fine")
+    desk.killed("approval.answered", *reject)
+    assert desk.told(APRIL)[0] == "held"
+    desk.run(*reject)
+    desk.killed("approval.asked", "release", "2025-04")
+    assert desk.told(APRIL)[0] == "held"
+    desk.run("release", "2025-04", code=5)
+    for step in ("approval.answered", "publish.checked", "publish.written"):
+        desk.killed(step, *approve)
+        assert desk.read("select * from marts.release") == [], step
+        assert desk.told(APRIL)[0] == "approved", step
+    desk.killed("approval.told", *approve)
+    assert desk.read("select release_id, build_id from marts.release") == [("2025-04.1", 1)]
+    assert desk.run(*approve).stdout == "2025-04  approved  2025-04.1\n"
+    answers = "select verdict, count(*) from control.approval_answer group by 1 order by 1"
+    assert desk.read(answers, "publisher") == [("approve", 1), ("reject", 1)]
+
+
+def test_what_was_approved_is_published_by_the_next_release(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.contract_asks("bank_kyc", "always")
+    _let_gate_pass(monkeypatch)
+    desk.withdraw(MAY)
+    desk.run("release")
+    question = answer.waiting(APRIL)
+    assert question is not None
+    answer.enter(question.request_id, "approve", "lan", "airflow", None)
+    assert plan.wake(APRIL)
+    assert "a release would publish what was approved: 2025-04" in desk.run("plan").stdout
+    assert desk.run("release").stdout == "2025-04  published  2025-04.1\n"
+    assert desk.read("select build_id, approved_by from marts.release") == [(1, "lan")]
+    assert answer.forgotten() == [] and json.loads(desk.run("approvals", "--json").stdout) == []
 
 
 def test_a_waived_source_is_a_footnote_and_a_default_country_asks_nobody(
