@@ -128,6 +128,21 @@ def ask(
     connection.execute("delete from control.hold where period = %s", (row[1],))
 
 
+def was_asked(
+    connection: psycopg.Connection[Any],
+    build_id: int,
+    gate_key: str,
+    asks: Sequence[dict[str, Any]],
+    found: Sequence[Finding],
+) -> bool:
+    """Whether the newest question about the build is this very one: the same suites, reasons and figures."""
+    row = connection.execute(
+        "select gate_key = %s and asks = %s and evidence = %s from control.approval where build_id = %s",
+        (gate_key, Jsonb(list(asks)), Jsonb([one.as_dict() for one in found]), build_id),
+    ).fetchone()
+    return bool(row and row[0])
+
+
 def ask_again(connection: psycopg.Connection[Any], question: Question, who: str) -> None:
     """The same question about the same build once more: it was rejected, or nobody answered in time (role builder)."""
     connection.execute(

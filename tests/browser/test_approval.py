@@ -49,8 +49,8 @@ def running(tmp_path_factory: pytest.TempPathFactory, country: Path) -> Iterator
     shutil.copytree(ROOT / "contracts", contracts)
     path = contracts / "bank_kyc.odcs.yaml"
     text = path.read_text(encoding="utf-8")
-    asks = "customProperties:\n  - {property: approval, value: always}\n"
-    path.write_text(text.replace("customProperties:\n", asks, 1), encoding="utf-8")
+    asks = "\ncustomProperties:\n  - {property: approval, value: always}\n"
+    path.write_text(text.replace("\ncustomProperties:\n", asks, 1), encoding="utf-8")
     warehouse = Warehouse(
         folder / "home", folder / "token.key", {"P06_CONTRACTS": str(contracts), "P06_OFFICERS": "lan,minh"}
     )

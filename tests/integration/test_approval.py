@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from p06 import answer, database, plan, publish, release
+from p06 import digest as digests
 from p06.cli import app
 from p06.errors import P06Error, UsageError, Waiting
 from p06.period import Period
@@ -86,6 +87,10 @@ class Desk:
                 (period.first_day, source, source),
             )
 
+    def digest(self) -> dict[str, tuple[int, str]]:
+        with database.connect("admin", autocommit=True) as connection:
+            return {one.mart: (one.rows, one.checksum) for one in digests.digest(connection)}
+
     def builds(self) -> int:
         return int(self.read("select count(*) from control.build", "publisher")[0][0])
 
@@ -101,6 +106,18 @@ def desk(made: Months, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         with monkeypatch.context() as patch:
             yield Desk(made, tmp_path, patch)
         settings.cache_clear()
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def _fail_at(step: str) -> Callable[[str], None]:
+    def point(name: str) -> None:
+        if name == step:
+            raise Killed
+
+    return point
 
 
 def _let_gate_pass(monkeypatch: pytest.MonkeyPatch, *warnings: tuple[str, str]) -> None:
@@ -227,16 +244,39 @@ def test_an_answer_holds_for_its_inputs_alone(desk: Desk, monkeypatch: pytest.Mo
         answer.enter(first.request_id, "reject", "an officer", "airflow", None)
 
 
-def test_an_approved_month_that_another_overtook_is_built_again_and_not_asked_again(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_months_that_wait_do_not_undo_each_other(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """May's build undoes the register's history April's wrote: that is written anew, the build is published as it was."""
     desk.contract_asks("bank_kyc", "always")
     _let_gate_pass(monkeypatch)
     assert [one.outcome for one in release.release()] == ["waiting", "waiting"]
-    desk.run("approve", "2025-04", "--why", "fine")  # May's build has undone the history April's wrote
-    assert desk.read("select release_id, build_id, approved_by from marts.release") == [("2025-04.1", 3, answer.who())]
+    with monkeypatch.context() as patch:
+        patch.setattr("p06.fault.point", _fail_at("approval.renewed"))
+        with pytest.raises(Killed):
+            answer.answer(APRIL, "approve", "fine")
+    assert desk.told(APRIL)[0] == "approved"
+    desk.run("approve", "2025-04", "--why", "fine")
+    desk.run("approve", "2025-05", "--why", "fine")
+    assert desk.read("select release_id, build_id, approved_by from marts.release order by 1") == [
+        ("2025-04.1", 1, answer.who()),
+        ("2025-05.1", 2, answer.who()),
+    ]
+    assert desk.builds() == 2 and desk.months.entries() == {}
+    seen = desk.digest()
+    for month in (APRIL, MAY):
+        release.release([month], rebuild=True)
+        desk.run("approve", str(month), "--why", "the same again")
+    assert desk.builds() == 4 and desk.digest() == seen
+
+
+def test_an_answer_holds_for_a_build_made_again_that_asks_the_same(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.contract_asks("bank_kyc", "always")
+    _let_gate_pass(monkeypatch)
+    desk.run("release", "2025-04", code=5)
+    answer.enter(1, "approve", "lan", "airflow", "fine")
+    desk.run("release", "2025-04", "--rebuild")
+    assert desk.read("select build_id, approved_by from marts.release") == [(2, "lan")]
     answers = "select build_id, via, carried_from from control.approval_answer order by answer_id"
-    assert desk.read(answers, "publisher") == [(1, "cli", None), (3, "cli", 1)]
+    assert desk.read(answers, "publisher") == [(1, "airflow", None), (2, "airflow", 1)]
 
 
 def test_nobody_answers_in_time_and_nothing_is_published(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
