@@ -69,10 +69,7 @@ def release(
                 outcome: Outcome = "unchanged" if entry.state == "outdated" else entry.state  # type: ignore[assignment]
                 results.append(Result(period, outcome, detail=entry.reasons))
             continue
-        if entry is not None and entry.state == "held" and not rebuild and ask_again(period):
-            results.append(_waiting(period))
-            continue
-        results.append(_one(period, report, why, rebuild))
+        results.append(_one(period, report, why, rebuild, entry is not None and entry.state == "held"))
     return results
 
 
@@ -234,9 +231,11 @@ def clean(kept: int = publish.KEPT) -> list[str]:
         return dropped + [f"register rows of {extract_id}" for extract_id in dbt.forget_states(connection)]
 
 
-def _one(period: Period, report: Report, why: str | None, rebuild: bool) -> Result:
+def _one(period: Period, report: Report, why: str | None, rebuild: bool, held: bool) -> Result:
     try:
         with _alone():
+            if held and not rebuild and ask_again(period):
+                return _waiting(period)
             build_id = None if rebuild else approved(period, report)
             if build_id is None:
                 report(f"{period} building")
