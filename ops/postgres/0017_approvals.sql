@@ -70,7 +70,8 @@ select
     case
         when b.state = 'published' then 'published'
         when a.verdict = 'reject' then 'rejected'
-        when b.state <> 'passed' or exists (
+        -- an approved build whose register state is written anew is as good as built until it is judged again
+        when b.state not in ('passed', 'built') or exists (
             select from control.build as n
             where n.period = b.period and n.build_id > b.build_id and n.state in ('built', 'passed', 'blocked', 'published')
         ) then 'overtaken'
@@ -141,7 +142,7 @@ begin
     )
     inner join control.approval_answer as a on a.request_id = o.request_id and a.verdict = 'approve'
     inner join control.build as b on b.build_id = o.build_id and b.build_id < n.build_id
-        and b.state in ('passed', 'dropping', 'dropped')
+        and b.state in ('built', 'passed', 'dropping', 'dropped')
     where n.request_id = request
         and (o.fingerprint, o.gate_key, o.asks, o.evidence) = (n.fingerprint, n.gate_key, n.asks, n.evidence)
     on conflict (request_id) do nothing;

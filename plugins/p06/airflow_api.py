@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from p06.errors import Busy, P06Error
+from p06.errors import Busy, P06Error, UsageError
 from p06.period import Period
 from p06.settings import settings
 
@@ -23,6 +24,7 @@ ACTIVE = ("queued", "running")
 ENDED = ("success", "failed")
 SERVICE = "p06"  # the account that starts runs
 OFFICERS = "P06_OFFICERS"
+_ACCOUNT = re.compile(r"[\w.@-]{1,100}")
 _PAGE = 100
 _CONFLICT = 409
 
@@ -267,8 +269,16 @@ def connect() -> Client:
 
 
 def officers() -> tuple[str, ...]:
-    """The accounts of Airflow that may answer what waits for approval: ``P06_OFFICERS``, separated by commas."""
-    return tuple(dict.fromkeys(filter(None, (name.strip() for name in os.environ.get(OFFICERS, "officer").split(",")))))
+    """The accounts of Airflow that may answer what waits for approval: ``P06_OFFICERS``, separated by commas.
+
+    Raises UsageError P06-APPROVAL-006 when one is not a plain name, or is the account that starts runs.
+    """
+    names = tuple(
+        dict.fromkeys(filter(None, (name.strip() for name in os.environ.get(OFFICERS, "officer").split(","))))
+    )
+    if SERVICE in names or not all(_ACCOUNT.fullmatch(name) for name in names):
+        raise UsageError("P06-APPROVAL-006", variable=OFFICERS)
+    return names
 
 
 def local_url() -> str:

@@ -22,6 +22,7 @@ Report = Callable[[str], None]
 DAG = "approval"
 APPROVE, REJECT = "Approve", "Reject"  # what Airflow's operator calls them
 WHY_LIMIT = 500
+_NOT_RUNNING = "P06-STACK-004"
 _NUMBER = re.compile(r"#([0-9]+)$")
 
 
@@ -58,23 +59,27 @@ def asked(build_id: int) -> bool:
 def answer(period: Period, verdict: Verdict, why: str, report: Report = lambda text: None) -> release.Result | None:
     """Approve or reject at the command line; what became of the period after an approval, None after a rejection.
 
-    An approval publishes the very build that was asked about. Raises UsageError P06-APPROVAL-001 when nothing of the
+    An approval publishes the very build that was asked about. Whoever gave the answer may give it again, to finish what
+    a killed process left. Raises UsageError P06-APPROVAL-001 when nothing of the
     period waits, 002 when somebody answered in between, 003 when the question is no longer the same, 004 without a why.
     """
     why = why.strip()
     if not 0 < len(why) <= WHY_LIMIT:
         raise UsageError("P06-APPROVAL-004")
     question = next((q for q in reversed(pending(everything=True)) if q.period == period), None)
-    if question is None or question.state in ("published", "rejected", "expired"):
-        raise UsageError("P06-APPROVAL-001", period=period)
+    mine = question is not None and (question.verdict, question.who, question.via) == (verdict, who(), "cli")
+    if question is None or question.state == "expired" or (question.verdict and not mine):
+        raise UsageError("P06-APPROVAL-002" if question and question.verdict else "P06-APPROVAL-001", period=period)
     if question.state == "overtaken":
         raise UsageError("P06-APPROVAL-003", period=period)
     if question.state == "waiting":
         enter(question.request_id, verdict, who(), "cli", why)
-    elif verdict == "reject":
-        raise UsageError("P06-APPROVAL-002", period=period)
     fault.point("approval.answered")
-    result = release.release([period], report=report)[0] if verdict == "approve" else None
+    result = None
+    if verdict == "approve" and question.state == "published":
+        result = release.Result(period, "published", release.publish_build(question.build_id))
+    elif verdict == "approve":
+        result = release.release([period], report=report)[0]
     fault.point("approval.told")
     carry_to_airflow(report)
     return result
@@ -109,7 +114,8 @@ def carry_to_airflow(report: Report = lambda text: None) -> list[str]:
                 if airflow.respond(DAG, one, option):
                     done.append(f"{question.period if question else number} {option.lower()}")
     except P06Error as error:
-        report(f"Airflow was not told: {error}")
+        if error.code != _NOT_RUNNING:
+            report(f"Airflow was not told: {error}")
     return done
 
 

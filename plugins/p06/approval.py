@@ -82,23 +82,24 @@ def wanted(connection: psycopg.Connection[Any], build_id: int, found: Sequence[F
     """Who asks for an approval of a build that passed its gate: contracts of its month's sources, then checks.
 
     A contract that says ``always`` asks for every month that holds its data; ``on_warnings`` when a check of the
-    month's extract, of its fact or of a mart of several sources warned or was waived.
+    month's extract, of its fact or of a mart of several sources warned or was waived. Extracts of the register's earlier
+    months were asked about in their own.
     """
     rows = connection.execute(
         "select distinct e.source, b.period from control.build_extract as e inner join control.build as b using (build_id)"
         " where e.build_id = %s and e.period = b.period",
         (build_id,),
     ).fetchall()
-    known = contract.load_all()
-    asks: list[dict[str, Any]] = []
-    for source, first_day in sorted(rows):
+    known, asks = contract.load_all(), list[dict[str, Any]]()
+    ours = [
+        one for one in found if one.extract_period is None or one.extract_period.first_day in {day for _, day in rows}
+    ]
+    for source, _ in sorted(rows):
         rule = known[source].approval if source in known else "always"  # nobody says any more that it may pass
-        concerned = any(
-            source in footnote.sources_of(one) and one.extract_period in (None, Period.of(first_day)) for one in found
-        )
+        concerned = any(source in footnote.sources_of(one) for one in ours)
         if rule == "always" or (rule == "on_warnings" and concerned):
             asks.append({"contract": source, "approval": rule})
-    asks += [{"check": f"{one.subject}.{one.check}"} for one in found if footnote.asking(one)]
+    asks += [{"check": f"{one.subject}.{one.check}"} for one in ours if footnote.asking(one)]
     return tuple(asks)
 
 
@@ -126,6 +127,21 @@ def ask(
     connection.execute("select control.carry_approval(%s)", (row[0],))
     connection.execute("delete from control.hold where period = %s", (row[1],))
     seal.enter_entered(connection)
+
+
+def was_asked(
+    connection: psycopg.Connection[Any],
+    build_id: int,
+    gate_key: str,
+    asks: Sequence[dict[str, Any]],
+    found: Sequence[Finding],
+) -> bool:
+    """Whether the newest question about the build is this very one: the same suites, reasons and figures."""
+    row = connection.execute(
+        "select gate_key = %s and asks = %s and evidence = %s from control.approval where build_id = %s",
+        (gate_key, Jsonb(list(asks)), Jsonb([one.as_dict() for one in found]), build_id),
+    ).fetchone()
+    return bool(row and row[0])
 
 
 def ask_again(connection: psycopg.Connection[Any], question: Question, who: str) -> None:

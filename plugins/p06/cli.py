@@ -540,10 +540,10 @@ def releases(
         return
     show_table(
         "Releases",
-        ("release", "period", "build", "published", "gate", "approved by", "current", "kept"),
+        ("release", "period", "build", "published", "gate", "current", "kept"),
         [
             (
-                r.release_id, r.period, r.build_id, r.published_at.isoformat(timespec="seconds"), r.gate, r.approved_by,
+                r.release_id, r.period, r.build_id, r.published_at.isoformat(timespec="seconds"), r.gate,
                 "current" if r.current else "", "kept" if r.kept else "dropped",
             )
             for r in found

@@ -45,6 +45,7 @@ RELEASE = (
     "publish.written",  # pointers are moved, not committed
     "publish.committed",
     "approval.asked",  # the question is asked once more, not committed
+    "approval.renewed",  # the register's state is written anew for an approved build, the ledger does not know
     "approval.answered",  # an officer's answer is committed, nothing was published for it
     "approval.told",  # the release is published or held, Airflow still shows the question
     "rollback.checked",  # the release to go back to is known

@@ -69,8 +69,8 @@ def publish(connection: psycopg.Connection[Any], build_id: int, who: str, why: s
         ledger = Ledger(connection)
         if ledger.inputs(period).fingerprint != fingerprint:
             raise P06Error("P06-RELEASE-002", period=period, build=build_id)
-        states = register_fits(connection, ledger, period, build_id, approved_by is not None)
-        if states is None:
+        states = register_states(connection, ledger, period, build_id, approved_by is not None)
+        if states is None or overtaken(connection, build_id):
             raise P06Error("P06-RELEASE-003", period=period, build=build_id)
         before, after = states
         fault.point("publish.checked")
@@ -203,31 +203,36 @@ def newest_released(connection: psycopg.Connection[Any]) -> Period | None:
     return Period.of(row[0]) if row and row[0] else None
 
 
-def register_fits(
+def overtaken(connection: psycopg.Connection[Any], build_id: int) -> bool:
+    """Whether readers would go back to an older build by publishing this one, or a rollback after its start be undone."""
+    row = connection.execute(
+        "select exists (select 1 from control.published as p where p.period = b.period and p.build_id > b.build_id)"
+        " or exists (select 1 from control.pointer_event as e where e.period = b.period and e.kind = 'rollback'"
+        "  and e.at > b.started_at) from control.build as b where b.build_id = %s",
+        (build_id,),
+    ).fetchone()
+    return row is None or bool(row[0])
+
+
+def register_states(
     connection: psycopg.Connection[Any], ledger: Ledger, period: Period, build_id: int, waited: bool = True
 ) -> tuple[int, int] | None:
-    """The register states before and after publishing a build now; None when it was overtaken.
+    """The register states before and after publishing a build now; None when its own was undone.
 
-    Readers never go back to an older build by publishing, a build that began before a rollback of its period does not
-    undo it, and the register's state is the one this build wrote. While a
-    build ``waited`` for approval, another month may have moved the register; its marts hold beside that state when it
-    was written from the very extracts accepted now and reaches the month.
+    The state is the one this build was built on and the one it wrote. While a build ``waited`` for approval, another
+    month may have moved the register; its marts hold beside that state when it was written from the very extracts
+    accepted now and reaches the month.
     """
     row = connection.execute(
         "select b.register_state_before, b.register_state_after, (select state from control.register_state),"
-        " exists (select 1 from control.published as p where p.period = b.period and p.build_id > b.build_id)"
-        " or exists (select 1 from control.pointer_event as e where e.period = b.period and e.kind = 'rollback'"
-        "  and e.at > b.started_at),"
-        " exists (select 1 from control.build as n where n.build_id > b.build_id"
+        " exists (select 1 from control.build as n where n.build_id <> b.build_id"
         "  and n.register_state_after >= b.register_state_after and n.register_state_after > n.register_state_before)"
         " from control.build as b where b.build_id = %s",
         (build_id,),
     ).fetchone()
     assert row is not None
-    before, after, pointer, overtaken, newer_wrote = row
-    if overtaken:
-        return None
-    if pointer == before and not (after > before and newer_wrote):
+    before, after, pointer, another_wrote = row
+    if pointer == before and not (after > before and another_wrote):
         return before, after
     return (pointer, pointer) if waited and not moves_history(connection, ledger, period) else None
 

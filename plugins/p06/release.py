@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import psycopg
@@ -69,10 +69,7 @@ def release(
                 outcome: Outcome = "unchanged" if entry.state == "outdated" else entry.state  # type: ignore[assignment]
                 results.append(Result(period, outcome, detail=entry.reasons))
             continue
-        if entry is not None and entry.state == "held" and not rebuild and ask_again(period):
-            results.append(_waiting(period))
-            continue
-        results.append(_one(period, report, why, rebuild))
+        results.append(_one(period, report, why, rebuild, entry is not None and entry.state == "held"))
     return results
 
 
@@ -122,25 +119,27 @@ def build(period: Period, report: Report = lambda text: None) -> int:
         return spec.build_id
 
 
-def approved(period: Period) -> int | None:
+def approved(period: Period, report: Report = lambda text: None) -> int | None:
     """The build of the period that was approved and has only to be published; None when it must be built (again).
 
-    It must be built when nobody approved one, when inputs, suites or waivers changed since, and when other months moved
-    the register's history past it.
+    It must be built when nobody approved one, when inputs, suites or waivers changed since, and after a rollback. When
+    other months undid the register state it wrote, that alone is written anew and the build is to be judged again.
     """
     from p06 import gate as gates
 
-    with database.connect("publisher", autocommit=True) as connection:
+    with _alone(), database.connect("builder", autocommit=True) as connection:
         question = approval.standing(connection, period).get(period)
         if question is None or question.state != "approved" or not _holds(connection, question, gates.marts_key()):
             return None
+        if _states(connection, question) is None:
+            _renew_register(connection, question, report)
         return question.build_id
 
 
 def ask_again(period: Period) -> bool:
     """Ask once more about a build that was rejected, or that nobody answered for in time; whether there is such a build.
 
-    There is none when inputs, suites or waivers changed since, or its register state was undone: it must be built again.
+    There is none when inputs, suites or waivers changed since, or after a rollback: it must be built again.
     """
     from p06 import gate as gates
 
@@ -237,10 +236,12 @@ def clean(kept: int = publish.KEPT) -> list[str]:
         return dropped + [f"register rows of {extract_id}" for extract_id in dbt.forget_states(connection)]
 
 
-def _one(period: Period, report: Report, why: str | None, rebuild: bool) -> Result:
+def _one(period: Period, report: Report, why: str | None, rebuild: bool, held: bool) -> Result:
     try:
         with _alone():
-            build_id = None if rebuild else approved(period)
+            if held and not rebuild and ask_again(period):
+                return _waiting(period)
+            build_id = None if rebuild else approved(period, report)
             if build_id is None:
                 report(f"{period} building")
                 build_id = build(period, report)
@@ -280,26 +281,48 @@ def _waiting(period: Period, reasons: Sequence[str] = ()) -> Result:
 
 
 def _holds(connection: psycopg.Connection[Any], question: approval.Question, gate_key: str) -> bool:
-    """Whether what was asked still stands, and the build can be published as it is.
-
-    ``connection`` is in autocommit, or in a transaction.
-    """
-    period = question.period
+    """Whether what was asked about still stands."""
     with connection.transaction():
-        ledger = Ledger(connection)
-        if question.gate_key != gate_key or ledger.inputs(period).fingerprint != question.fingerprint:
-            return False
-        return publish.register_fits(connection, ledger, period, question.build_id) is not None
+        same = Ledger(connection).inputs(question.period).fingerprint == question.fingerprint
+        return same and question.gate_key == gate_key and not publish.overtaken(connection, question.build_id)
+
+
+def _states(connection: psycopg.Connection[Any], question: approval.Question) -> tuple[int, int] | None:
+    with connection.transaction():
+        return publish.register_states(connection, Ledger(connection), question.period, question.build_id)
+
+
+def _renew_register(connection: psycopg.Connection[Any], question: approval.Question, report: Report) -> None:
+    """Write the state of the register that publishing the build needs; the build is as good as built then, not judged."""
+    from p06 import build as dbt
+
+    report(f"{question.period} register")
+    with connection.transaction():
+        connection.execute("set transaction isolation level repeatable read")
+        spec = _spec(connection, Ledger(connection), question.period, question.build_id)
+    failed = dbt.write_state(spec, report) if spec.state_after != spec.state_before else []
+    fault.point("approval.renewed")
+    with connection.transaction():
+        for test in failed:
+            _record_failed_test(connection, spec, test)
+        connection.execute(
+            "update control.build set register_state_before = %s, register_state_after = %s, state = 'built'"
+            " where build_id = %s and state = 'passed'",
+            (spec.state_before, spec.state_after, question.build_id),
+        )
+        _pin(connection, spec)
+        if failed:
+            seal.enter(connection, "check_result", [f"dbt:{spec.build_id}"])
 
 
 def _ask_where_wanted(connection: psycopg.Connection[Any], build_id: int, gate_key: str) -> None:
-    """Say in the ledger whether the build needs an approval, and ask for it."""
+    """Say in the ledger whether the build needs an approval, and ask for it; not again when it was asked the same."""
     found = footnote.findings(connection, build_id)
     asks = approval.wanted(connection, build_id, found)
     connection.execute(
         "update control.build set approval = %s where build_id = %s", ("asked" if asks else "none", build_id)
     )
-    if asks:
+    if asks and not approval.was_asked(connection, build_id, gate_key, asks, found):
         approval.ask(connection, build_id, gate_key, asks, found, _who())
 
 
@@ -317,35 +340,37 @@ def _start(connection: psycopg.Connection[Any], period: Period) -> BuildSpec:
         missing = ledger.missing(period)
         if missing or not any(ref.period <= period for ref in ledger.register):
             raise _not_ready(period, missing)
-        inputs = ledger.inputs(period)
-        newest = publish.newest_released(connection)
-        horizon = max(period, newest) if newest else period
-        pointer = connection.execute("select state from control.register_state").fetchone()
-        assert pointer is not None
-        before = pointer[0]
-        highest = connection.execute("select coalesce(max(register_state_after), 0) from control.build").fetchone()
-        assert highest is not None
-        following = max(before, highest[0]) + 1  # a number is never used again, not even that of an undone state
-        after = before if dbt.register_is_current(connection, before, inputs.register, horizon) else following
+        inputs, spec = ledger.inputs(period), _spec(connection, ledger, period)
         row = connection.execute(
             "insert into control.build (period, fingerprint, inputs, model_hash, register_state_before,"
             " register_state_after, host, pid) values (%s, %s, %s, %s, %s, %s, %s, %s) returning build_id",
             (
-                period.first_day, inputs.fingerprint, json.dumps(inputs.content), dbt.model_hash(), before, after,
-                socket.gethostname(), os.getpid(),
+                period.first_day, inputs.fingerprint, json.dumps(inputs.content), dbt.model_hash(), spec.state_before,
+                spec.state_after, socket.gethostname(), os.getpid(),
             ),
         ).fetchone()  # fmt: skip
         assert row is not None
-        with connection.cursor() as cursor:
-            cursor.executemany(
-                "insert into control.build_extract (build_id, source, period, extract_id) values (%s, %s, %s, %s)",
-                [
-                    (row[0], ref.source, ref.period.first_day, ref.extract_id)
-                    for ref in (*inputs.extracts.values(), *inputs.register)
-                ],
-            )
+        spec = replace(spec, build_id=row[0])
+        _pin(connection, spec)
+    return spec
+
+
+def _spec(connection: psycopg.Connection[Any], ledger: Ledger, period: Period, build_id: int = 0) -> BuildSpec:
+    """What a build of the period reads now, and the register states before and after it."""
+    from p06 import build as dbt
+
+    inputs = ledger.inputs(period)
+    newest = publish.newest_released(connection)
+    horizon = max(period, newest) if newest else period
+    pointer = connection.execute("select state from control.register_state").fetchone()
+    assert pointer is not None
+    before = pointer[0]
+    highest = connection.execute("select coalesce(max(register_state_after), 0) from control.build").fetchone()
+    assert highest is not None
+    following = max(before, highest[0]) + 1  # a number is never used again, not even that of an undone state
+    after = before if dbt.register_is_current(connection, before, inputs.register, horizon) else following
     return BuildSpec(
-        build_id=row[0],
+        build_id=build_id,
         period=period,
         extracts=inputs.extracts,
         register=inputs.register,
@@ -355,6 +380,19 @@ def _start(connection: psycopg.Connection[Any], period: Period) -> BuildSpec:
         model=inputs.model,
         decisions=inputs.decisions,
     )
+
+
+def _pin(connection: psycopg.Connection[Any], spec: BuildSpec) -> None:
+    """Say in the ledger which extracts the build reads, those of its register state included."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into control.build_extract (build_id, source, period, extract_id) values (%s, %s, %s, %s)"
+            " on conflict (build_id, source, period) do update set extract_id = excluded.extract_id",
+            [
+                (spec.build_id, ref.source, ref.period.first_day, ref.extract_id)
+                for ref in (*spec.extracts.values(), *spec.register)
+            ],
+        )
 
 
 def _finish(connection: psycopg.Connection[Any], build_id: int, state: str, gate_key: str | None = None) -> None:

@@ -74,7 +74,7 @@ def test_the_airflow_installed_is_the_one_that_was_tested() -> None:
 
 def test_every_dag_file_is_read_without_an_error(read: dict[str, Any]) -> None:
     assert read["errors"] == {}
-    assert set(read["dags"]) == {f"load__{source}" for source in SOURCES} | {"release", "watch"}
+    assert set(read["dags"]) == {f"load__{source}" for source in SOURCES} | {"release", "approval", "watch"}
 
 
 def test_reading_the_dags_imports_nothing_heavy_and_takes_less_than_two_seconds(read: dict[str, Any]) -> None:
@@ -167,10 +167,21 @@ def test_the_release_wakes_on_any_source_and_on_the_sweep_one_at_a_time(read: di
     assert {name: task["downstream"] for name, task in dag["tasks"].items()} == {
         "stale": ["build"],
         "build": ["gate"],
-        "gate": ["publish"],
+        "gate": ["ask_for_approval", "publish"],
         "publish": [],
+        "ask_for_approval": [],
     }
+    outlets = {name: task["outlets"] for name, task in dag["tasks"].items() if task["outlets"]}
+    assert outlets == {"ask_for_approval": ["p06://question"]}
     assert all(task["retries"] >= 1 and task["owner"] != "airflow" for task in dag["tasks"].values())
+
+
+def test_what_waits_for_a_person_is_asked_beside_the_releases_of_other_months(read: dict[str, Any]) -> None:
+    dag = read["dags"]["approval"]
+    assert dag["timetable"] == "PartitionedAssetTimetable"
+    assert dag["active"] > 12, "a parked month must not keep the others from being asked about"
+    assert {name: task["downstream"] for name, task in dag["tasks"].items()} == {"ask": ["publish"], "publish": []}
+    assert all(task["retries"] >= 1 for task in dag["tasks"].values())
 
 
 def test_the_watch_emits_the_sweep_and_nothing_else(read: dict[str, Any]) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from p06 import answer, database, plan, publish, release
+from p06 import digest as digests
 from p06.cli import app
 from p06.errors import P06Error, UsageError, Waiting
 from p06.period import Period
@@ -65,6 +69,12 @@ class Desk:
         assert found == code, (arguments, found, done.output, done.exception)
         return done
 
+    def killed(self, step: str, *arguments: str) -> None:
+        """The command in a process of its own, ended at a step as by ``kill -9``."""
+        command = [sys.executable, "-m", "p06.cli", *arguments]
+        done = subprocess.run(command, env=os.environ | {"P06_FAIL_AT": step}, capture_output=True)
+        assert done.returncode == -9, (step, done.stdout, done.stderr)
+
     def read(self, statement: str, role: str = "analyst") -> list[tuple[Any, ...]]:
         with database.connect(role, autocommit=True) as connection:
             return connection.execute(statement.encode()).fetchall()
@@ -76,6 +86,10 @@ class Desk:
                 "delete from control.accepted where period = %s and (%s::text is null or source = %s)",
                 (period.first_day, source, source),
             )
+
+    def digest(self) -> dict[str, tuple[int, str]]:
+        with database.connect("admin", autocommit=True) as connection:
+            return {one.mart: (one.rows, one.checksum) for one in digests.digest(connection)}
 
     def builds(self) -> int:
         return int(self.read("select count(*) from control.build", "publisher")[0][0])
@@ -92,6 +106,18 @@ def desk(made: Months, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         with monkeypatch.context() as patch:
             yield Desk(made, tmp_path, patch)
         settings.cache_clear()
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def _fail_at(step: str) -> Callable[[str], None]:
+    def point(name: str) -> None:
+        if name == step:
+            raise Killed
+
+    return point
 
 
 def _let_gate_pass(monkeypatch: pytest.MonkeyPatch, *warnings: tuple[str, str]) -> None:
@@ -139,7 +165,8 @@ def test_a_month_its_contract_asks_about_waits_and_an_approval_publishes_that_ve
     assert desk.read(entry, "quality") == [
         ("2025-04-01", "approve", who, "p06_quality", "cli", "the figures were explained by the bank", "published")
     ]
-    desk.run("approve", "2025-04", "--why", "again", code=2)
+    assert desk.run("approve", "2025-04", "--why", "again").stdout == done.stdout, "the same person again"
+    desk.run("reject", "2025-04", "--why", "no", code=2)
     assert desk.months.entries() == {}
     _footnotes_follow_the_pointer(desk)
 
@@ -217,16 +244,39 @@ def test_an_answer_holds_for_its_inputs_alone(desk: Desk, monkeypatch: pytest.Mo
         answer.enter(first.request_id, "reject", "an officer", "airflow", None)
 
 
-def test_an_approved_month_that_another_overtook_is_built_again_and_not_asked_again(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_months_that_wait_do_not_undo_each_other(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """May's build undoes the register's history April's wrote: that is written anew, the build is published as it was."""
     desk.contract_asks("bank_kyc", "always")
     _let_gate_pass(monkeypatch)
     assert [one.outcome for one in release.release()] == ["waiting", "waiting"]
-    desk.run("approve", "2025-04", "--why", "fine")  # May's build has undone the history April's wrote
-    assert desk.read("select release_id, build_id, approved_by from marts.release") == [("2025-04.1", 3, answer.who())]
+    with monkeypatch.context() as patch:
+        patch.setattr("p06.fault.point", _fail_at("approval.renewed"))
+        with pytest.raises(Killed):
+            answer.answer(APRIL, "approve", "fine")
+    assert desk.told(APRIL)[0] == "approved"
+    desk.run("approve", "2025-04", "--why", "fine")
+    desk.run("approve", "2025-05", "--why", "fine")
+    assert desk.read("select release_id, build_id, approved_by from marts.release order by 1") == [
+        ("2025-04.1", 1, answer.who()),
+        ("2025-05.1", 2, answer.who()),
+    ]
+    assert desk.builds() == 2 and desk.months.entries() == {}
+    seen = desk.digest()
+    for month in (APRIL, MAY):
+        release.release([month], rebuild=True)
+        desk.run("approve", str(month), "--why", "the same again")
+    assert desk.builds() == 4 and desk.digest() == seen
+
+
+def test_an_answer_holds_for_a_build_made_again_that_asks_the_same(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.contract_asks("bank_kyc", "always")
+    _let_gate_pass(monkeypatch)
+    desk.run("release", "2025-04", code=5)
+    answer.enter(1, "approve", "lan", "airflow", "fine")
+    desk.run("release", "2025-04", "--rebuild")
+    assert desk.read("select build_id, approved_by from marts.release") == [(2, "lan")]
     answers = "select build_id, via, carried_from from control.approval_answer order by answer_id"
-    assert desk.read(answers, "publisher") == [(1, "cli", None), (3, "cli", 1)]
+    assert desk.read(answers, "publisher") == [(1, "airflow", None), (2, "airflow", 1)]
 
 
 def test_nobody_answers_in_time_and_nothing_is_published(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,6 +347,43 @@ def test_the_database_refuses_what_a_program_forgets(desk: Desk, monkeypatch: py
         with pytest.raises(psycopg.errors.CheckViolation, match="P06-RELEASE-004"):
             connection.execute(insert.encode(), (fingerprint, "an officer"))
         assert publish.releases(connection) == []
+
+
+def test_killed_at_any_moment_the_same_command_finishes(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.contract_asks("bank_kyc", "always")
+    _let_gate_pass(monkeypatch)
+    desk.run("release", "2025-04", code=5)
+    reject, approve = ("reject", "2025-04", "--why", "no"), ("approve", "2025-04", "--why", "fine")
+    desk.killed("approval.answered", *reject)
+    assert desk.told(APRIL)[0] == "held"
+    desk.run(*reject)
+    desk.killed("approval.asked", "release", "2025-04")
+    assert desk.told(APRIL)[0] == "held"
+    desk.run("release", "2025-04", code=5)
+    for step in ("approval.answered", "publish.checked", "publish.written"):
+        desk.killed(step, *approve)
+        assert desk.read("select * from marts.release") == [], step
+        assert desk.told(APRIL)[0] == "approved", step
+    desk.killed("approval.told", *approve)
+    assert desk.read("select release_id, build_id from marts.release") == [("2025-04.1", 1)]
+    assert desk.run(*approve).stdout == "2025-04  approved  2025-04.1\n"
+    answers = "select verdict, count(*) from control.approval_answer group by 1 order by 1"
+    assert desk.read(answers, "publisher") == [("approve", 1), ("reject", 1)]
+
+
+def test_what_was_approved_is_published_by_the_next_release(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.contract_asks("bank_kyc", "always")
+    _let_gate_pass(monkeypatch)
+    desk.withdraw(MAY)
+    desk.run("release")
+    question = answer.waiting(APRIL)
+    assert question is not None
+    answer.enter(question.request_id, "approve", "lan", "airflow", None)
+    assert plan.wake(APRIL)
+    assert "a release would publish what was approved: 2025-04" in desk.run("plan").stdout
+    assert desk.run("release").stdout == "2025-04  published  2025-04.1\n"
+    assert desk.read("select build_id, approved_by from marts.release") == [(1, "lan")]
+    assert answer.forgotten() == [] and json.loads(desk.run("approvals", "--json").stdout) == []
 
 
 def test_a_waived_source_is_a_footnote_and_a_default_country_asks_nobody(

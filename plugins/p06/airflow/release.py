@@ -36,7 +36,7 @@ def build() -> int:
             return releasing.build(run.period(), run.log.info)
         if not plan.wake(run.period()):
             raise run.nothing_to_do("released meanwhile")
-        return releasing.approved(run.period()) or releasing.build(run.period(), run.log.info)
+        return releasing.approved(run.period(), run.log.info) or releasing.build(run.period(), run.log.info)
 
 
 @task
