@@ -79,6 +79,13 @@ class Verdict:
         """Whether nothing differs."""
         return not self.findings
 
+    @property
+    def sentence(self) -> str:
+        """For people, in a line."""
+        count = len(self.findings)
+        found = f"{count} finding{'s' * (count > 1)}" if count else "every row is as it was entered"
+        return f"{self.entries} entries, {self.rows} rows: {found}"
+
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``."""
         return {
