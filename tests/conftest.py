@@ -29,7 +29,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _settle(patch: pytest.MonkeyPatch, home: Path) -> None:
     """Make this home the one the settings name."""
-    for name in ("P06_DATABASE_URL", "P06_LANDING", "P06_CONTRACTS", "P06_TOKEN_KEY_FILE", "P06_FAIL_AT"):
+    for name in (
+        "P06_DATABASE_URL",
+        "P06_LANDING",
+        "P06_CONTRACTS",
+        "P06_TOKEN_KEY_FILE",
+        "P06_SIGNING_KEY_FILE",
+        "P06_FAIL_AT",
+    ):
         patch.delenv(name, raising=False)
     patch.setenv("P06_HOME", str(home))
     settings.cache_clear()

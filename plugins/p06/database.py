@@ -90,7 +90,7 @@ def ensure_running() -> None:
         from p06 import migrate, seal
 
         with psycopg.connect(_administrator_url(WAREHOUSE)) as warehouse:
-            if migrate.apply(warehouse, settings().migrations):
+            if migrate.apply(warehouse, settings().migrations) or not settings().signing_key_file.exists():
                 seal.begin(warehouse)
     _ready.add(home)
 

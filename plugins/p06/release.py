@@ -337,6 +337,8 @@ def _renew_register(connection: psycopg.Connection[Any], question: approval.Ques
             (spec.state_before, spec.state_after, question.build_id),
         )
         _pin(connection, spec)
+        if failed:
+            seal.enter(connection, "check_result", [f"dbt:{spec.build_id}"])
 
 
 def _ask_where_wanted(connection: psycopg.Connection[Any], build_id: int, gate_key: str) -> None:

@@ -79,6 +79,13 @@ class Verdict:
         """Whether nothing differs."""
         return not self.findings
 
+    @property
+    def sentence(self) -> str:
+        """For people, in a line."""
+        count = len(self.findings)
+        found = f"{count} finding{'s' * (count > 1)}" if count else "every row is as it was entered"
+        return f"{self.entries} entries, {self.rows} rows: {found}"
+
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``."""
         return {
@@ -111,8 +118,8 @@ def enter_all(
 ) -> None:
     """The same for several kinds at once: kind -> keys.
 
-    Raises P06Error P06-SEAL-001 when the key is missing or holds none, 002 when the chain goes on with another key;
-    Busy P06-SEAL-003 when another transaction holds the chain for too long.
+    Raises P06Error P06-SEAL-001 when the key is missing or holds none, 002 when the chain goes on with another key, 005
+    when the chain is gone; Busy P06-SEAL-003 when another transaction holds the chain for too long.
     """
     if connection.info.transaction_status != psycopg.pq.TransactionStatus.INTRANS:
         raise RuntimeError("rows are entered into the chain in the transaction that writes them")
@@ -137,10 +144,30 @@ def enter_entered(connection: Connection) -> None:
 
 
 def begin(connection: Connection) -> None:
-    """Begin the chain where there is none: every row there is counts as it is found."""
+    """Begin the chain of a database that never had one: every row there is counts as it is found.
+
+    Where there is a key already, only an empty ledger begins one: a chain that was taken away must not come back by
+    itself over rows that were changed meanwhile. The key gets its name when the chain is committed.
+    """
+    path = settings().signing_key_file
+    draft = path.with_name(f".{path.name}.draft")
     with connection.transaction():
-        if connection.execute("select not exists (select from control.seal)").fetchone() == (True,):
-            _append(connection, [])
+        head = _head(connection)
+        if head.number == 0:
+            known = token.read_key(path)
+            if known is None:
+                if not token.read_key(draft):
+                    draft.unlink(missing_ok=True)
+                    token.make_key(draft)
+                known = token.read_key(draft)
+                _begin(connection, head, known or b"", None)
+            elif known and not any(_rows(connection, subject, None) for subject in SUBJECTS):
+                _begin(connection, head, known, None)
+    with connection.transaction():
+        head = _head(connection)
+        made = token.read_key(draft)
+        if made and not path.exists() and head.key_id == _key_id(made):
+            draft.replace(path)
 
 
 def begin_anew(connection: Connection, why: str) -> None:
@@ -155,7 +182,8 @@ def begin_anew(connection: Connection, why: str) -> None:
         if held is not None:
             aside = path.with_name(f"{path.stem}.{_key_id(held) if held else 'unreadable'}{path.suffix}")
             path.replace(aside)
-        _begin(connection, head, _key(make=True), why)
+        token.make_key(path)
+        _begin(connection, head, _key(), why)
 
 
 def _rows(connection: Connection, subject: str, keys: Sequence[str] | None) -> list[tuple[str, str]]:
@@ -183,9 +211,9 @@ def _head(connection: Connection) -> _Head:
 def _append(connection: Connection, entries: list[tuple[str, str, str]]) -> None:
     with connection.transaction():
         head = _head(connection)
-        key = _key(make=head.number == 0)
+        key = _key()
         if head.number == 0:
-            head = _begin(connection, head, key, None)
+            raise P06Error("P06-SEAL-005")
         if head.key_id != _key_id(key):
             raise P06Error("P06-SEAL-002")
         _write(connection, head, key, entries)
@@ -223,13 +251,9 @@ def _canonical(content: Mapping[str, Any]) -> str:
     return json.dumps(content, sort_keys=True, ensure_ascii=False, default=str)
 
 
-def _key(make: bool) -> bytes:
-    """The signing key, 32 bytes of P06_SIGNING_KEY_FILE; made only where a chain begins. Raises P06Error P06-SEAL-001."""
-    path = settings().signing_key_file
-    found = token.read_key(path)
-    if found is None and make:
-        token.make_key(path)
-        found = token.read_key(path)
+def _key() -> bytes:
+    """The signing key, 32 bytes of P06_SIGNING_KEY_FILE. Raises P06Error P06-SEAL-001."""
+    found = token.read_key(settings().signing_key_file)
     if not found:
         raise P06Error("P06-SEAL-001")
     return found
@@ -270,9 +294,11 @@ def check(connection: Connection, expected: str | None = None) -> Verdict:
         cursor.execute("select entry_no, at, subject, key, content, key_id, mac from control.seal order by entry_no")
         for number, at, subject, key, content, key_id, mac in cursor:
             chain.take(number, at, subject, key, content, key_id, bytes(mac))
-    if chain.key_id is not None and chain.key_id not in chain.keys:
-        raise P06Error("P06-SEAL-001")
     findings = list(chain.findings)
+    if chain.beginnings and not chain.beginnings[-1].key_here:
+        if not any(one.key_here for one in chain.beginnings):
+            raise P06Error("P06-SEAL-001")
+        findings.append(Finding(BEGIN, None, "entry slipped in", entry=chain.beginnings[-1].entry))
     if not chain.number:
         findings.append(Finding(BEGIN, None, "entry missing"))
     if expected is not None and expected not in chain.heads(int(expected.partition(":")[0])):

@@ -51,6 +51,5 @@ def restore(
         print(f"{settings().home}: restored as of {done.made_at}")
         for finding in verdict.findings:
             print(finding.sentence)
-        state = "every row is as it was entered" if verdict.sound else f"{len(verdict.findings)} findings"
-        print(f"ledger: {verdict.entries} entries, {verdict.rows} rows: {state}")
+        print(f"ledger: {verdict.sentence}")
     raise typer.Exit(0 if verdict.sound else 1)

@@ -49,9 +49,6 @@ def verify(
                     )
             for finding in found.findings:
                 print(finding.sentence)
-            print(
-                f"{found.entries} entries, {found.rows} rows: "
-                + ("every row is as it was entered" if found.sound else f"{len(found.findings)} findings")
-            )
+            print(found.sentence)
         print(found.head or "")
     raise typer.Exit(0 if found.sound else 1)
