@@ -92,7 +92,7 @@ def mail_server(pem: Path) -> Iterator[MailSink]:
 
     controller = Controller(
         sink, hostname="127.0.0.1", port=0, tls_context=context, require_starttls=True, auth_required=True,
-        authenticator=authenticate,
+        authenticator=authenticate, ready_timeout=60,
     )  # fmt: skip
     # The controller looks whether it listens at the port it was asked for, which is 0.
     controller._trigger_server = lambda: _greet(controller)  # type: ignore[method-assign]

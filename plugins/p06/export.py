@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from decimal import Decimal
@@ -29,6 +29,7 @@ Format = Literal["csv", "xlsx", "parquet", "package"]
 Progress = Callable[[int, int], None]  # rows written, rows there are
 
 SHEET_ROWS = 1_048_575  # beside the header
+CELL = 32_767  # characters
 BLOCK = 5_000  # rows fetched at a time
 GROUP = 65_536  # rows of a row group of parquet
 DESCRIPTION = "datapackage.json"
@@ -360,29 +361,29 @@ def _sheets(connection: psycopg.Connection[Any], mart: Mart, path: Path, raw: bo
     if mart.rows > SHEET_ROWS:
         raise UsageError("P06-EXPORT-004", rows=mart.rows)
     book, bold = workbook(path, mart.name, str(mart.period or Period.of(mart.newest.date())))
-    day = book.add_format({"num_format": "yyyy-mm-dd"})
-    page: Any = book.add_worksheet("Dữ liệu · Data")
-    page.freeze_panes(1, 0)
-    page.set_column(0, len(mart.columns) - 1, 16)
-    put(page, 0, [column.name for column in mart.columns], bold)
-    last = 0
-    for block in _rows(connection, mart, progress):
-        for row in block:
-            last += 1
-            for where, cell in enumerate(row):
-                _cell(page, last, where, cell, day, raw)
-    page.autofilter(0, 0, last, len(mart.columns) - 1)
-    page = book.add_worksheet("Ghi chú · Notes")
-    page.set_column(0, 1, 70)
-    for at, (vi, en) in enumerate(_notes(mart, raw)):
-        put(page, at, [visible(vi), visible(en)])
-    page = book.add_worksheet("Cột · Columns")
-    page.set_column(0, 1, 24)
-    page.set_column(2, 3, 60)
-    put(page, 0, ("Cột · Column", "Kiểu · Type", "Ý nghĩa", "Meaning"), bold)
-    for at, column in enumerate(mart.columns, 1):
-        put(page, at, (column.name, column.type, column.description_vi, column.description_en))
-    book.close()
+    with closing(book):  # also when it breaks off: its drafts lie elsewhere
+        day = book.add_format({"num_format": "yyyy-mm-dd"})
+        page: Any = book.add_worksheet("Dữ liệu · Data")
+        page.freeze_panes(1, 0)
+        page.set_column(0, len(mart.columns) - 1, 16)
+        put(page, 0, [column.name for column in mart.columns], bold)
+        last = 0
+        for block in _rows(connection, mart, progress):
+            for row in block:
+                last += 1
+                for where, cell in enumerate(row):
+                    _cell(page, last, where, cell, day, raw)
+        page.autofilter(0, 0, last, len(mart.columns) - 1)
+        page = book.add_worksheet("Ghi chú · Notes")
+        page.set_column(0, 1, 70)
+        for at, (vi, en) in enumerate(_notes(mart, raw)):
+            put(page, at, [visible(vi), visible(en)])
+        page = book.add_worksheet("Cột · Columns")
+        page.set_column(0, 1, 24)
+        page.set_column(2, 3, 60)
+        put(page, 0, ("Cột · Column", "Kiểu · Type", "Ý nghĩa", "Meaning"), bold)
+        for at, column in enumerate(mart.columns, 1):
+            put(page, at, (column.name, column.type, column.description_vi, column.description_en))
 
 
 def _cell(page: Any, row: int, at: int, value: Any, day: Any, raw: bool) -> None:
@@ -398,7 +399,10 @@ def _cell(page: Any, row: int, at: int, value: Any, day: Any, raw: bool) -> None
         page.write_datetime(row, at, value, day)
     else:
         text = str(value)
-        page.write_string(row, at, text if raw or not text.startswith(FORMULAS) else f"'{text}")
+        text = text if raw or not text.startswith(FORMULAS) else f"'{text}"
+        if len(text) > CELL:  # the library would leave the cell empty
+            raise UsageError("P06-EXPORT-004", row=row, characters=len(text))
+        page.write_string(row, at, text)
 
 
 def _exact(value: int | Decimal) -> bool:

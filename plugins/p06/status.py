@@ -80,7 +80,7 @@ def lines(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("blocked", _few(warehouse["blocked"])),
         *((name.replace("_", " "), _few(periods)) for name, periods in named.items()),
         ("not ready", _few(f"{e['period']} ({', '.join(e['missing'])})" for e in warehouse["not_ready"])),
-        ("late", _few(f"{source} {_span(months)}" for source, months in warehouse["late"].items())),
+        ("late", _few(_by_span(warehouse["late"]))),
         ("alerts", f"{warehouse['alerts_waiting']} to be sent" if warehouse["alerts_waiting"] else ""),
     ]
     last = warehouse["last_release"]
@@ -96,6 +96,14 @@ def _few(entries: Iterable[str]) -> str:
     listed = list(entries)
     more = len(listed) - _SHOWN
     return ", ".join(listed[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _by_span(late: Mapping[str, list[str]]) -> list[str]:
+    """``months: sources`` for each set of months that some sources miss."""
+    spans: dict[str, list[str]] = {}
+    for source, missing in late.items():
+        spans.setdefault(_span(missing), []).append(source)
+    return [f"{span}: {' '.join(sources)}" for span, sources in spans.items()]
 
 
 def _span(months: list[str]) -> str:

@@ -272,6 +272,11 @@ def test_a_folder_that_cannot_be_written_is_said_and_a_sheet_has_a_limit(
     with pytest.raises(UsageError) as refused:
         export.export("fct_health_visit", tmp_path / "out.xlsx", "xlsx", JANUARY)
     assert refused.value.code == "P06-EXPORT-004"
+    monkeypatch.setattr(export, "SHEET_ROWS", 10_000)
+    monkeypatch.setattr(export, "CELL", 10)
+    with pytest.raises(UsageError) as refused:
+        export.export("fct_health_visit", tmp_path / "out.xlsx", "xlsx", JANUARY)
+    assert refused.value.code == "P06-EXPORT-004"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 
 

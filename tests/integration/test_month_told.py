@@ -139,7 +139,7 @@ def test_a_sample_query_tells_an_analyst_something(month: Warehouse, sample: Pat
 def test_status_tells_in_few_lines_how_things_stand(month: Warehouse) -> None:
     shown = month.must("status")
     assert re.search(r"^last release\t2024-01\.1 at \S+ \((clean|warnings)\)$", shown, flags=re.MULTILINE)
-    assert re.search(r"^late\t.*bank_kyc 2024-02\.\.\d{4}-\d\d", shown, flags=re.MULTILINE)
+    assert re.search(r"^late\t2024-02\.\.\d{4}-\d\d \(\d+\): bank_kyc ", shown, flags=re.MULTILINE)
     assert len(shown.splitlines()) <= 8
     waiting = month.landing.parent.parent / "landing" / "health_visit" / "2024-02"
     delivery = month.drop(next(waiting.iterdir()), "health_visit", "2024-02", "next")
