@@ -14,10 +14,9 @@ class Pages(AirflowPlugin):
     fastapi_apps = [{"app": pages.application, "url_prefix": pages.PREFIX, "name": "p06"}]  # noqa: RUF012
     external_views = [  # noqa: RUF012
         {
-            "name": "Trang p06 · p06 pages",
+            "name": "p06",
             "href": f"{pages.PREFIX}/index.html",
             "destination": "nav",
             "url_route": "p06-pages",
-            "category": "browse",
         }
     ]

@@ -115,18 +115,17 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
     made.must("site", P06_SITE=str(kept(made)))
     again = made.run("release", PERIODS[0], "--rebuild", P06_SITE=str(kept(made)))
     assert again.returncode == 0 and "site: " in again.stderr
-    made.must("rollback", PERIODS[0], "--why", f"{PAYLOAD} {CANARY_ID}")
+    assert f"bản {PERIODS[0]}.2" in (kept(made) / "vi" / "months" / f"{PERIODS[0]}.html").read_text("utf-8")
+    back = made.run("rollback", PERIODS[0], "--why", f"{PAYLOAD} {CANARY_ID}", P06_SITE=str(kept(made)))
+    assert back.returncode == 0 and "site: " in back.stderr
     yield made
     made.close()
 
 
 @pytest.fixture(scope="module")
 def site(warehouse: Warehouse) -> Path:
-    """The pages of that warehouse."""
-    folder = warehouse.home.parent / "pages"
-    told = json.loads(warehouse.must("site", "--to", str(folder), "--json"))
-    assert told["changed"] and told["largest_page"] < LIMIT
-    return folder
+    """The pages of that warehouse, as the rollback left them."""
+    return kept(warehouse)
 
 
 @pytest.fixture(scope="module")
@@ -192,8 +191,9 @@ def test_no_page_names_an_address_elsewhere_and_every_link_leads_somewhere(site:
 def test_equal_content_gives_equal_bytes_and_is_not_written_again(warehouse: Warehouse, site: Path) -> None:
     """The folder is named by its content: pages made again by another process are the ones that are there."""
     before = site.resolve()
-    assert "(nothing has changed)" in warehouse.must("site", "--to", str(site))
-    assert site.resolve() == before
+    told = json.loads(warehouse.must("site", "--to", str(site), "--json"))
+    assert not told["changed"] and site.resolve() == before
+    assert told["pages"] == len(list(site.rglob("*.html"))) and told["largest_page"] < LIMIT
 
 
 def test_what_stands_there_already_is_left_alone(warehouse: Warehouse, tmp_path: Path) -> None:
@@ -259,19 +259,13 @@ def test_analysts_do_not_see_what_the_pages_read_beside_the_marts(warehouse: War
             connection.execute(f"select * from quality.{view}".encode())
 
 
-def test_pages_follow_a_release_and_a_rollback_and_never_make_them_fail(warehouse: Warehouse) -> None:
-    def month() -> str:
-        return (kept(warehouse) / "vi" / "months" / f"{PERIODS[0]}.html").read_text("utf-8")
-
-    assert f"bản {PERIODS[0]}.2" in month(), "the release of the fixture renewed them"
-    warehouse.must("rollback", PERIODS[0], "--to", f"{PERIODS[0]}.2")
-    told = warehouse.run("rollback", PERIODS[0], "--to", f"{PERIODS[0]}.1", P06_SITE=str(kept(warehouse)))
-    assert told.returncode == 0 and "site: " in told.stderr
-    assert f"bản {PERIODS[0]}.1" in month()
-    kept(warehouse).unlink()
-    kept(warehouse).mkdir()
-    (kept(warehouse) / ".p06-site").write_text("not one of ours")
-    broken = warehouse.run("rollback", PERIODS[0], "--to", f"{PERIODS[0]}.2", P06_SITE=str(kept(warehouse)))
+def test_a_rollback_shows_on_the_pages_and_pages_that_cannot_be_written_never_make_it_fail(
+    warehouse: Warehouse, site: Path, tmp_path: Path
+) -> None:
+    assert f"bản {PERIODS[0]}.1" in (site / "vi" / "months" / f"{PERIODS[0]}.html").read_text("utf-8")
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / ".p06-site").write_text("looks like ours, and is not")
+    broken = warehouse.run("rollback", PERIODS[0], "--to", f"{PERIODS[0]}.2", P06_SITE=str(tmp_path / "pages"))
     assert broken.returncode == 0 and "P06-SITE-003 P06-SITE-001" in broken.stderr
 
 
