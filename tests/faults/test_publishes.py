@@ -21,7 +21,7 @@ from tests.faults.scene import APRIL, Scene, broken_promises, forge, look_at_res
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHES = int(os.environ.get("P06_FAULT_PUBLISHES", "1000"))
-LOOKS = 100 * PUBLISHES
+LOOKS = int(os.environ.get("P06_FAULT_LOOKS", 100 * PUBLISHES))
 AT_MOST = 5400  # seconds
 
 

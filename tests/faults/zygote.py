@@ -98,8 +98,6 @@ ACTS: dict[str, Callable[..., Any]] = {
 def serve() -> None:
     """Obey until standard input closes."""
     zygote.preload()
-    import dbt.cli.main  # noqa: F401
-
     print("ready", flush=True)
     for line in sys.stdin:
         order = json.loads(line)
@@ -107,6 +105,8 @@ def serve() -> None:
             _, status = os.waitpid(order["wait"], 0)
             print(os.waitstatus_to_exitcode(status), flush=True)
             continue
+        if order["start"] == "release":
+            import dbt.cli.main  # noqa: F401
         child = os.fork()
         if child == 0:
             _become(order)
