@@ -361,7 +361,7 @@ def _sheets(connection: psycopg.Connection[Any], mart: Mart, path: Path, raw: bo
     if mart.rows > SHEET_ROWS:
         raise UsageError("P06-EXPORT-004", rows=mart.rows)
     book, bold = workbook(path, mart.name, str(mart.period or Period.of(mart.newest.date())))
-    with closing(book):  # also when it breaks off: its drafts lie elsewhere
+    with closing(book):  # its temporary files go, also when it breaks off
         day = book.add_format({"num_format": "yyyy-mm-dd"})
         page: Any = book.add_worksheet("Dữ liệu · Data")
         page.freeze_panes(1, 0)
@@ -395,7 +395,7 @@ def _cell(page: Any, row: int, at: int, value: Any, day: Any, raw: bool) -> None
         page.write_number(row, at, float(value))
     elif isinstance(value, datetime):
         page.write_string(row, at, value.astimezone(timezone.utc).isoformat().replace("+00:00", "Z"))
-    elif isinstance(value, date):
+    elif isinstance(value, date) and value.year > 1900:  # a sheet knows no earlier days
         page.write_datetime(row, at, value, day)
     else:
         text = str(value)
