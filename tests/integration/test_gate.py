@@ -771,9 +771,9 @@ BUILT: dict[tuple[str, str], str] = {
     ("fct_land_holding", "shares_in_range"): "update build.fct_land_holding set share_percent = 101 where {key}",
     ("citizen_month", "citizens_present"): "delete from build.citizen_month where {key}",
     ("citizen_month", "citizen_present"): "update build.citizen_month set citizen_token = null where {key}"
-    f" and citizen_token = {token('1')}",
+    f" and citizen_token = {token('50')}",
     ("citizen_month", "one_row_per_citizen"): "insert into build.citizen_month select * from build.citizen_month"
-    f" where {{key}} and citizen_token = {token('1')}",
+    f" where {{key}} and citizen_token = {token('50')}",
     ("citizen_month", "statuses_known"): "update build.citizen_month set status = 'emigrated' where {key}"
     f" and citizen_token = {token('1')}",
     ("citizen_month", "status_present"): "update build.citizen_month set status = null where {key}"
@@ -781,7 +781,7 @@ BUILT: dict[tuple[str, str], str] = {
     ("citizen_month", "ages_plausible"): "update build.citizen_month set age = 126 where {key}"
     " and residence_province_code = '01'",
     ("citizen_month", "citizens_known"): "update build.citizen_month set citizen_token = md5('stranger')::uuid"
-    f" where {{key}} and citizen_token = {token('1')}",
+    f" where {{key}} and citizen_token = {token('50')}",
     ("citizen_month", "residence_stated"): "update build.citizen_month set residence_province_code = null where {key}"
     " and residence_province_code = '01'",
     ("citizen_month", "provinces_covered"): "update build.citizen_month set residence_province_code = '01' where {key}",
@@ -938,14 +938,10 @@ COMPARED: dict[tuple[str, str], str] = {
     ("citizen_month", "provinces_gone"): "update build.citizen_month set residence_province_code = '01' where {key}"
     " and residence_province_code = '07'",
     ("citizen_month", "codes_steady"): "update build.citizen_month set sex = 'M' where {key}",
-    ("indicator", "values_in_band"): "update build.indicator set numerator = denominator * 7 / 10, value = 0.7"
-    " where {key}",
-    (
-        "indicator",
-        "change_small",
-    ): "update build.indicator set numerator = denominator * 8 / 10, value = 0.8 where {key}",
-    ("indicator", "restatement_small"): "update build.indicator set numerator = denominator * 87 / 100, value = 0.87"
-    " where {key}",
+    **{
+        ("indicator", check): "update build.indicator set numerator = denominator * 7 / 10, value = 0.7 where {key}"
+        for check in ("values_in_band", "change_small", "restatement_small")
+    },
     ("indicator", "indicators_gone"): "delete from build.indicator where {key} and indicator_code = 'id_card_rate'",
     ("reconciliation", "quarantine_in_band"): "update build.reconciliation set quarantined = 500, received = received"
     " + 500 where {key} and source = 'bank_kyc'",
