@@ -55,7 +55,7 @@ VALUES = {
     "certificate_serial": "'BA' || g",
     "certificate_issued_on": "date '2020-01-05'",
     "id_card_issued_on": "date '2022-01-05'",
-    "facility_code": "lpad((g % 40)::text, 5, '0')",
+    "facility_code": "lpad((g % 40)::text, 2, '0') || '001'",
     "institution_code": "'B' || g % 20",
     "admitted_at": "timestamptz '2024-01-10 09:00+07'",
     "discharged_at": "timestamptz '2024-01-12 09:00+07'",
@@ -929,6 +929,10 @@ COMPARED: dict[tuple[str, str], str] = {
     ("fct_bank_kyc", "codes_steady"): "update build.fct_bank_kyc set channel = 'app' where {key}",
     ("fct_health_visit", "amounts_steady"): "update build.fct_health_visit set total_amount = total_amount * 1000"
     " where {key}",
+    ("fct_health_visit", "facilities_in_band"): "update build.fct_health_visit set facility_code = '05005' where {key}"
+    " and facility_code like '03%' and line_of % 5 > 0",
+    ("fct_health_visit", "facilities_gone"): "update build.fct_health_visit set facility_code = '05005' where {key}"
+    " and facility_code like '04%'",
     ("fct_bank_kyc", "volume_as_released"): "delete from build.fct_bank_kyc where {key} and line_of % 8 = 0",
     ("citizen_month", "population_in_band"): "delete from build.citizen_month where {key} and line_of % 10 = 0",
     ("citizen_month", "population_steady"): "delete from build.citizen_month where {key} and line_of % 40 = 1",
