@@ -41,6 +41,7 @@ class Comparison:
 
     ``floor`` is the least spread: a part of the median for counts, parts of one for shares. Keys with fewer than
     ``least`` (of the count, or of ``of``) are not compared. A band is asked from ``fewest`` published months on.
+    Of what is not drawn anew each month, as a population, ``chance`` false leaves the floor of chance out.
     """
 
     measure: str
@@ -49,12 +50,13 @@ class Comparison:
     least: float = 20
     floor: float = 0.02
     fewest: int = 1
+    chance: bool = True
 
     @classmethod
     def of_mapping(cls, stated: Mapping[str, Any]) -> Comparison:
         """From a suite. Raises ValueError with the name of the field that is wrong."""
         for field in stated:
-            if field not in ("measure", "test", "of", "least", "floor", "fewest"):
+            if field not in ("measure", "test", "of", "least", "floor", "fewest", "chance"):
                 raise ValueError(str(field))
         for field in ("measure", "of"):
             if not isinstance(stated.get(field, "" if field == "of" else None), str):
@@ -65,6 +67,8 @@ class Comparison:
             value = stated.get(field, 1)
             if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
                 raise ValueError(field)
+        if not isinstance(stated.get("chance", True), bool):
+            raise ValueError("chance")
         if stated.get("of") and stated["test"] in ("gone", "drift"):
             raise ValueError("of")
         return cls(**stated)
@@ -158,12 +162,12 @@ def _band(asked: Comparison, now: Profile, past: Past) -> Found:
         if asked.of is None:
             if usual < asked.least:
                 continue
-            least = max(asked.floor * usual, math.sqrt(usual))
+            least = max(asked.floor * usual, math.sqrt(usual) if asked.chance else 0)
         else:
             if weight < asked.least:
                 continue
             chance = math.sqrt(max(usual * (1 - usual), 0) / min(weight, median(of for _, of in known)))
-            least = max(asked.floor, chance)
+            least = max(asked.floor, chance if asked.chance else 0)
         if len(values) < MEASURED:
             spread = 2 * least
         else:

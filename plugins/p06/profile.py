@@ -171,7 +171,7 @@ class Keeper:
             query = query.replace(f"{{{place}}}", text)
         profile: dict[str, dict[str, float]] = {}
         with self.connection.transaction():
-            for measure, key, value in self.connection.execute(query.encode()).fetchall():
+            for measure, key, value in self.connection.execute(query.encode()).fetchall() if query else ():
                 profile.setdefault(measure, {})[str(key)[:40]] = float(value or 0)
         profile[DEFINITION] = {definition(measures(asked)): 1}
         self.taken += [

@@ -45,10 +45,12 @@ def half_gone(rows: Rows, at: dict[str, int]) -> Rows:
 
 
 def province_gone(rows: Rows, at: dict[str, int]) -> Rows:
-    """The rows of one province are missing: by commune, else by the province of the citizen ID."""
+    """The rows of one province are missing: by commune, else by the facility's, else by that of the citizen ID."""
     communes = {code for code, of in codelist.provinces(date(2025, 3, 1)).items() if of == PROVINCE}
     if "commune_code" in at:
         return [row for row in rows if row[at["commune_code"]] not in communes]
+    if "facility_code" in at:
+        return [row for row in rows if not row[at["facility_code"]].startswith(PROVINCE)]
     return [row for row in rows if not row[at["citizen_id"]].startswith("0" + PROVINCE)]
 
 

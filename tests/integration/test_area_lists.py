@@ -22,7 +22,7 @@ def register(sender: Sender, communes: list[str], version: str, name: str = "fir
     rows = [
         line(
             "population_register",
-            citizen_id=f"001190{number:06d}",
+            citizen_id=f"001089{number:06d}",
             residence_commune_code=communes[number % len(communes)],
         )
         for number in range(RECEIVED)

@@ -56,7 +56,7 @@ VALUES = {
     "certificate_serial": "'BA' || g",
     "certificate_issued_on": "date '2020-01-05'",
     "id_card_issued_on": "date '2022-01-05'",
-    "facility_code": "lpad((g % 40)::text, 5, '0')",
+    "facility_code": "lpad((g % 40)::text, 2, '0') || '001'",
     "institution_code": "'B' || g % 20",
     "admitted_at": "timestamptz '2024-01-10 09:00+07'",
     "discharged_at": "timestamptz '2024-01-12 09:00+07'",
@@ -772,9 +772,9 @@ BUILT: dict[tuple[str, str], str] = {
     ("fct_land_holding", "shares_in_range"): "update build.fct_land_holding set share_percent = 101 where {key}",
     ("citizen_month", "citizens_present"): "delete from build.citizen_month where {key}",
     ("citizen_month", "citizen_present"): "update build.citizen_month set citizen_token = null where {key}"
-    f" and citizen_token = {token('1')}",
+    f" and citizen_token = {token('50')}",
     ("citizen_month", "one_row_per_citizen"): "insert into build.citizen_month select * from build.citizen_month"
-    f" where {{key}} and citizen_token = {token('1')}",
+    f" where {{key}} and citizen_token = {token('50')}",
     ("citizen_month", "statuses_known"): "update build.citizen_month set status = 'emigrated' where {key}"
     f" and citizen_token = {token('1')}",
     ("citizen_month", "status_present"): "update build.citizen_month set status = null where {key}"
@@ -782,7 +782,7 @@ BUILT: dict[tuple[str, str], str] = {
     ("citizen_month", "ages_plausible"): "update build.citizen_month set age = 126 where {key}"
     " and residence_province_code = '01'",
     ("citizen_month", "citizens_known"): "update build.citizen_month set citizen_token = md5('stranger')::uuid"
-    f" where {{key}} and citizen_token = {token('1')}",
+    f" where {{key}} and citizen_token = {token('50')}",
     ("citizen_month", "residence_stated"): "update build.citizen_month set residence_province_code = null where {key}"
     " and residence_province_code = '01'",
     ("citizen_month", "provinces_covered"): "update build.citizen_month set residence_province_code = '01' where {key}",
@@ -930,6 +930,10 @@ COMPARED: dict[tuple[str, str], str] = {
     ("fct_bank_kyc", "codes_steady"): "update build.fct_bank_kyc set channel = 'app' where {key}",
     ("fct_health_visit", "amounts_steady"): "update build.fct_health_visit set total_amount = total_amount * 1000"
     " where {key}",
+    ("fct_health_visit", "facilities_in_band"): "update build.fct_health_visit set facility_code = '05005' where {key}"
+    " and facility_code like '03%' and line_of % 5 > 0",
+    ("fct_health_visit", "facilities_gone"): "update build.fct_health_visit set facility_code = '05005' where {key}"
+    " and facility_code like '04%'",
     ("fct_bank_kyc", "volume_as_released"): "delete from build.fct_bank_kyc where {key} and line_of % 8 = 0",
     ("citizen_month", "population_in_band"): "delete from build.citizen_month where {key} and line_of % 10 = 0",
     ("citizen_month", "population_steady"): "delete from build.citizen_month where {key} and line_of % 40 = 1",
@@ -939,14 +943,10 @@ COMPARED: dict[tuple[str, str], str] = {
     ("citizen_month", "provinces_gone"): "update build.citizen_month set residence_province_code = '01' where {key}"
     " and residence_province_code = '07'",
     ("citizen_month", "codes_steady"): "update build.citizen_month set sex = 'M' where {key}",
-    ("indicator", "values_in_band"): "update build.indicator set numerator = denominator * 7 / 10, value = 0.7"
-    " where {key}",
-    (
-        "indicator",
-        "change_small",
-    ): "update build.indicator set numerator = denominator * 8 / 10, value = 0.8 where {key}",
-    ("indicator", "restatement_small"): "update build.indicator set numerator = denominator * 87 / 100, value = 0.87"
-    " where {key}",
+    **{
+        ("indicator", check): "update build.indicator set numerator = denominator * 7 / 10, value = 0.7 where {key}"
+        for check in ("values_in_band", "change_small", "restatement_small")
+    },
     ("indicator", "indicators_gone"): "delete from build.indicator where {key} and indicator_code = 'id_card_rate'",
     ("reconciliation", "quarantine_in_band"): "update build.reconciliation set quarantined = 500, received = received"
     " + 500 where {key} and source = 'bank_kyc'",

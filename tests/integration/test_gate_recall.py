@@ -22,7 +22,7 @@ MARTS = {contract.load(source).mart: source for source in SECTORS}
 # What must be among the checks that fail, of each defect; a `/` separates checks of which one is enough.
 NAMED = {
     "half the rows gone": "volume_in_band",
-    "a province gone": "provinces_gone/provinces_in_band/provinces_present",
+    "a province gone": "provinces_gone/provinces_in_band/provinces_present/facilities_gone",
     "codes shifted": "codes_steady",
     spoil.AGAIN: "month_is_new/updated_in_period/visits_of_the_period",
     "two dates swapped": "discharged_after_admission/cards_end_after_they_begin/ids_agree_with_birth",
