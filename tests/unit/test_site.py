@@ -12,7 +12,7 @@ import pytest
 from p06 import codelist, contract, suite
 from p06.errors import P06Error, UsageError
 from p06.period import Period
-from p06.site import evidence, place, subject
+from p06.site import evidence, figure, place, subject
 from p06.site.page import FOLDER, SECTIONS
 from p06.site.tiles import tiles
 from p06.site.words import LANGUAGES, Words, guarded, texts
@@ -208,3 +208,30 @@ def test_a_folder_that_cannot_be_written_is_named_and_the_old_pages_stay(tmp_pat
     (tmp_path / "file").write_text("")
     with pytest.raises(P06Error, match="P06-SITE-00"):
         place.show(tmp_path / "file" / "site", {"a.html": b"1"}, "1")
+
+
+def shown(period: str, value: float) -> evidence.Figure:
+    return evidence.Figure("x", Period.parse(period).first_day, "nation", "VN", int(value * 100), 100, value)
+
+
+def test_a_trend_is_broken_where_a_month_was_not_published_and_is_drawn_the_same_each_time() -> None:
+    figures = [shown(period, value) for period, value in (("2024-12", 0.5), ("2025-02", 0.6), ("2025-03", 0.7))]
+    drawn = figure.trend(figures, [], Words("vi"), "Tỷ lệ <b>")
+    assert drawn == figure.trend(figures, [], Words("vi"), "Tỷ lệ <b>")
+    assert re.findall(r">(\d\d/20\d\d)<", drawn) == ["12/2024", "01/2025", "02/2025", "03/2025"]
+    (line,) = re.findall(r'<path d="([^"]*)"[^>]* stroke="#1d4e79" stroke-width="2"', drawn)
+    assert line.count("M") == 2, "the line begins again after the gap"
+    assert "60%" in drawn and "<b>" not in drawn and "xmlns" not in drawn and "http" not in drawn
+    assert "<title>Diễn biến: Tỷ lệ &lt;b&gt;</title><desc>Từ 50,0% kỳ 12/2024 đến 70,0% kỳ 03/2025.</desc>" in drawn
+
+
+def test_the_bars_of_a_sum_add_up_on_the_page() -> None:
+    one = evidence.Sum(date(2025, 1, 1), "s", 1, 1000, 10, 90, 900, 800, 60, 40, 900)
+    drawn = figure.sums(one, Words("en"), "s")
+    width = {kind: float(size) for kind, size in re.findall(r'class="part (\w+)"[^>]* width="([\d.]+)"', drawn)}
+    assert one.adds_up and width["received"] == figure.WIDTH
+    assert round(width["staged"] + width["quarantined"] + width["duplicates"], 1) == width["received"]
+    assert (
+        round(width["matched"] + width["conflicting"] + width["unmatched"], 1) == width["staged"] == width["published"]
+    )
+    assert not evidence.Sum(date(2025, 1, 1), "s", 1, 1000, 10, 90, 899, 800, 60, 40, 900).adds_up

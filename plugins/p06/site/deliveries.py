@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from p06.site import subject
-from p06.site.evidence import Evidence
+from p06.site.evidence import TREND, Evidence
 from p06.site.page import Page
 from p06.site.words import Words
 
 
 def pages(found: Evidence, words: Words) -> Iterator[Page]:
-    """The table of all, and a page for each source with every extract and refusal."""
+    """The table of the newest months, and a page for each source with every extract and refusal."""
     titles = {name: subject.title(found, words, name) for name in found.contracts}
     table = [
         (period, [subject.standing(found, source, period) for source in found.contracts])
-        for period in reversed(found.periods)
+        for period in found.periods[-TREND:][::-1]
     ]
     yield Page("deliveries.html", "deliveries", "deliveries.html", words.t("deliveries.title"),
                {"table": table, "titles": titles})  # fmt: skip

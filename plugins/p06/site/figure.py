@@ -15,7 +15,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from p06.period import Period
+from p06.period import Period, months
 from p06.site.evidence import Answer, Edition, Figure, Sum
 from p06.site.tiles import Tile
 from p06.site.words import Words
@@ -43,10 +43,12 @@ class Part:
 
 
 def trend(figures: Sequence[Figure], editions: Sequence[Edition], words: Words, name: str) -> Markup:
-    """A line over the months; hollow marks are earlier editions of the same month."""
+    """A line over the months, broken where one was not published; hollow marks are earlier editions of a month."""
     import altair as alt
 
-    now: list[dict[str, Any]] = [{"month": words.period(Period.of(one.period)), "value": one.value} for one in figures]
+    known = {Period.of(one.period): one.value for one in figures}
+    span = [*months(min(known), max(known))]
+    now: list[dict[str, Any]] = [{"month": words.period(period), "value": known.get(period)} for period in span]
     order: list[str] = [row["month"] for row in now]
     before: list[dict[str, Any]] = [
         {"month": words.period(Period.of(one.period)), "value": one.value}
@@ -54,13 +56,17 @@ def trend(figures: Sequence[Figure], editions: Sequence[Edition], words: Words, 
         if not any(one.period == f.period and one.value == f.value for f in figures)
     ]
     x = alt.X("month:O", sort=order, title=None, axis=alt.Axis(labelAngle=-90 if len(order) > 6 else 0))
-    values: list[float] = [row["value"] for row in (*now, *before)]
+    values: list[float] = [*known.values(), *(row["value"] for row in before)]
     low, high = _span(values)
     y = alt.Y(
         "value:Q", title=None, scale=alt.Scale(domain=[low, high], nice=False),
         axis=alt.Axis(format=".1%" if high - low < 0.1 else ".0%", tickCount=5),
     )  # fmt: skip
-    line = alt.Chart({"values": now}).mark_line(color=LINE, strokeWidth=2).encode(x=x, y=y)
+    line = (
+        alt.Chart({"values": now})
+        .mark_line(color=LINE, strokeWidth=2, invalid="break-paths-filter-domains")
+        .encode(x=x, y=y)
+    )
     points = alt.Chart({"values": now}).mark_point(color=LINE, filled=True, size=34, opacity=1).encode(x=x, y=y)
     layers = [line, points]
     if before:
@@ -167,7 +173,7 @@ def states(answers: Sequence[tuple[Period, Answer | None]], words: Words, name: 
         parts.append(_shape(answer.state if answer else "none", x, 12))
         if len(answers) <= 12 or index % 3 == 0:
             parts.append(
-                f'<text x="{x:.1f}" y="34" text-anchor="middle" font-size="7.5" fill="{FAINT}">'
+                f'<text x="{max(x, 12):.1f}" y="34" text-anchor="middle" font-size="7.5" fill="{FAINT}">'
                 f"{period.month:02d}/{period.year % 100:02d}</text>"
             )
     return _svg(

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from p06.period import Period
 from p06.site import subject
-from p06.site.evidence import Answer, Arrival, Edition, Evidence, Release
+from p06.site.evidence import TREND, Answer, Arrival, Edition, Evidence, PointerChange, Release
 from p06.site.page import Page
 from p06.site.words import Words
+
+MOVES = 50  # of pointers, on the first page
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,14 @@ class Moved:
 def pages(found: Evidence, words: Words) -> Iterator[Page]:
     """The list with every move of a pointer, and a page for each release."""
     title = words.t("releases.title")
-    rows = sorted(found.releases, key=lambda one: (one.period, one.number), reverse=True)
-    yield Page("releases.html", "releases", "releases.html", title,
-               {"releases": rows, "held": found.held, "changes": found.changes[::-1]})  # fmt: skip
+    years = sorted({one.period.year for one in found.releases}, reverse=True)
+    newest = {period.first_day for period in found.released[-TREND:]}
+    yield _list(
+        found, title, years, None, [one for one in found.releases if one.period in newest], found.changes[-MOVES:]
+    )
+    for year in years:
+        rows = [one for one in found.releases if one.period.year == year]
+        yield _list(found, title, years, year, rows, [one for one in found.changes if one.period.year == year])
     extracts = {one.extract: one for one in found.arrivals}
     own: dict[str, list[tuple[str, str]]] = {}  # release -> (source, extract) of its month
     others: dict[str, int] = {}  # release -> register extracts of other months
@@ -83,6 +90,23 @@ def pages(found: Evidence, words: Words) -> Iterator[Page]:
         yield Page(f"releases/{release.release_id}.html", "releases", "release.html",
                    words.t("releases.one", name=release.release_id), content,
                    trail=(("releases.html", title),))  # fmt: skip
+
+
+def _list(
+    found: Evidence, title: str, years: list[int], year: int | None, rows: list[Release], changes: list[PointerChange]
+) -> Page:
+    """The releases of the newest months, or of the months of a year."""
+    content = {
+        "releases": sorted(rows, key=lambda one: (one.period, one.number), reverse=True),
+        "held": found.held if year is None else [],
+        "changes": changes[::-1],
+        "years": years,
+        "year": year,
+    }
+    if year is None:
+        return Page("releases.html", "releases", "releases.html", title, content)
+    return Page(f"releases/{year}.html", "releases", "releases.html", f"{title}: {year}", content,
+                (("releases.html", title),))  # fmt: skip
 
 
 def _before(found: Evidence, release: Release) -> Release | None:
