@@ -8,9 +8,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 from p06 import codelist
@@ -82,10 +84,8 @@ def amounts_thousandfold(rows: Rows, at: dict[str, int]) -> Rows:
     for columns in AMOUNTS.values():
         for column in columns:
             for row in rows if column in at else []:
-                whole, dot, cents = row[at[column]].partition(".")
-                row[at[column]] = whole and f"{int(whole) * 1000}{dot}{cents}"
-                if columns == AMOUNTS["health_visit"] and dot:
-                    row[at[column]] = f"{int(whole + cents) * 1000 // 100}.00"
+                if re.fullmatch(r"[0-9]+(\.[0-9]{1,2})?", row[at[column]]):
+                    row[at[column]] = str(Decimal(row[at[column]]) * 1000)
     return rows
 
 

@@ -23,7 +23,7 @@ MARTS = {contract.load(source).mart: source for source in SECTORS}
 NAMED = {
     "half the rows gone": "volume_in_band",
     "a province gone": "provinces_gone/provinces_in_band/provinces_present/facilities_gone",
-    "codes shifted": "codes_steady",
+    "codes shifted": "codes_steady/grades_fit_levels",
     spoil.AGAIN: "month_is_new/updated_in_period/visits_of_the_period",
     "two dates swapped": "discharged_after_admission/cards_end_after_they_begin/ids_agree_with_birth",
     "amounts × 1000": "amounts_steady",
