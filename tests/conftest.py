@@ -18,7 +18,7 @@ pytest_plugins = ["tests.resume"]
 
 _SLOW = (
     "test_end_to_end.py", "test_gate.py", "test_register_history.py", "test_stack.py", "test_build.py", "test_linking.py",
-    "test_register_snapshot.py", "test_identity_finding.py", "test_any_sequence.py",
+    "test_register_snapshot.py", "test_identity_finding.py", "test_any_sequence.py", "test_change.py",
 )  # fmt: skip
 
 

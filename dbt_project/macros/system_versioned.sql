@@ -73,8 +73,12 @@
     {{ return({'relations': [target_relation]}) }}
 {% endmaterialization %}
 
-{# Statistics anew once a table has grown by a tenth: its size is known, and a month adds fiftieths. #}
+{#
+    Statistics anew once a table has grown by a tenth: its size is known, and a month adds fiftieths. The fence stands here
+    too, at the end of what `held_extracts` adds, whose own file names every row the vault holds.
+#}
 {% macro analyse_when_grown(relation) -%}
+    {{ fence() }}
     do $$
     begin
         if not exists (

@@ -10,6 +10,7 @@ from tests.faults.scene import KILLS, Outcome, Scene
 from tests.integration.sequence import Months
 
 TABLE = "p06/faults"
+pytest.register_assert_rewrite("tests.faults.snapshots")
 
 
 @pytest.fixture(scope="session")
@@ -32,15 +33,19 @@ def note(request: pytest.FixtureRequest) -> Iterator[dict[str, Outcome]]:
     """Outcomes put in here by ``step kill`` stand in the table at the end, those of earlier runs too."""
     noted: dict[str, Outcome] = {}
     yield noted
-    kept = request.config.cache.get(TABLE, {})
+    cache = getattr(request.config, "cache", None)
+    if cache is None:
+        return
+    kept = cache.get(TABLE, {})
     for name, one in noted.items():
         kept[name] = [one.code, one.seconds, one.looks, len(one.anomalies) + len(one.differences)]
-    request.config.cache.set(TABLE, kept)
+    cache.set(TABLE, kept)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Steps by kills: seconds the same act took afterwards, and anything a reader or the ledger showed that was wrong."""
-    kept = config.cache.get(TABLE, {}) if config.cache is not None else {}
+    cache = getattr(config, "cache", None)
+    kept = cache.get(TABLE, {}) if cache is not None else {}
     if not kept or not any("tests/faults" in report.nodeid for report in terminalreporter.stats.get("passed", ())):
         return
     terminalreporter.section("faults: seconds of the same act afterwards")

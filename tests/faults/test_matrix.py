@@ -40,11 +40,6 @@ def broken(scene: Scene, note: dict[str, Outcome], step: str, kill: str) -> None
     assert outcome.differences == []
 
 
-@pytest.mark.parametrize(("step", "kill"), sample())
-def test_a_sample_of_faults_leaves_no_trace(scene: Scene, note: dict[str, Outcome], step: str, kill: str) -> None:
-    broken(scene, note, step, kill)
-
-
 @pytest.mark.long
 @pytest.mark.parametrize(("step", "kill"), CELLS)
 def test_no_fault_at_any_step_leaves_a_trace(scene: Scene, note: dict[str, Outcome], step: str, kill: str) -> None:
