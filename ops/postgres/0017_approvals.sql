@@ -48,7 +48,7 @@ comment on column control.approval_answer.who is 'The account of the operating s
 comment on column control.approval_answer.role is 'The login of the database that wrote it.';
 comment on column control.approval_answer.carried_from is 'The answer this one repeats: the same question about a build made again of the same inputs.';
 
--- one row per build that was asked about: its newest question, and what became of it
+-- one row per question, and what became of it; of a build only the newest counts
 create view control.approval as
 select
     r.request_id,
@@ -68,6 +68,9 @@ select
     a.why,
     a.at,
     case
+        when exists (
+            select from control.approval_request as n where n.build_id = r.build_id and n.request_id > r.request_id
+        ) then 'repeated'
         when b.state = 'published' then 'published'
         when a.verdict = 'reject' then 'rejected'
         -- an approved build whose register state is written anew is as good as built until it is judged again
@@ -81,11 +84,8 @@ select
     end as state
 from control.approval_request as r
 inner join control.build as b on b.build_id = r.build_id
-left join control.approval_answer as a on a.request_id = r.request_id
-where not exists (
-    select from control.approval_request as n where n.build_id = r.build_id and n.request_id > r.request_id
-);
-comment on view control.approval is 'The newest question about each build, its answer and its state: waiting, approved, rejected, expired, overtaken, published.';
+left join control.approval_answer as a on a.request_id = r.request_id;
+comment on view control.approval is 'Each question, its answer and its state: waiting, approved, rejected, expired, published; overtaken by another build, or repeated by a later question about the same.';
 
 -- what quality officers read
 create view quality.approval as

@@ -92,7 +92,7 @@ def enter(request_id: int, verdict: Verdict, name: str, via: Via, why: str | Non
 
 
 def settled(request_id: int) -> Question | None:
-    """A question as it stands now, by its number; None when another has taken its place."""
+    """A question as it stands now, by its number; None when there is no such question."""
     with database.connect("publisher", autocommit=True) as connection:
         return next((q for q in approval.questions(connection) if q.request_id == request_id), None)
 

@@ -21,7 +21,7 @@ from p06.errors import P06Error, UsageError, Waiting
 from p06.footnote import Finding
 from p06.period import Period
 
-State = Literal["waiting", "approved", "rejected", "expired", "overtaken", "published"]
+State = Literal["waiting", "approved", "rejected", "expired", "overtaken", "repeated", "published"]
 Verdict = Literal["approve", "reject"]
 Via = Literal["cli", "airflow", "page"]
 
@@ -32,7 +32,7 @@ _SPAN = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 
 @dataclass(frozen=True)
 class Question:
-    """The newest question about a build, and its answer. ``asks`` and ``evidence`` hold names and figures only."""
+    """A question about a build, and its answer. ``asks`` and ``evidence`` hold names and figures only."""
 
     request_id: int
     period: Period
@@ -138,7 +138,8 @@ def was_asked(
 ) -> bool:
     """Whether the newest question about the build is this very one: the same suites, reasons and figures."""
     row = connection.execute(
-        "select gate_key = %s and asks = %s and evidence = %s from control.approval where build_id = %s",
+        "select gate_key = %s and asks = %s and evidence = %s from control.approval"
+        " where build_id = %s and state <> 'repeated'",
         (gate_key, Jsonb(list(asks)), Jsonb([one.as_dict() for one in found]), build_id),
     ).fetchone()
     return bool(row and row[0])
@@ -157,7 +158,7 @@ def ask_again(connection: psycopg.Connection[Any], question: Question, who: str)
 
 
 def questions(connection: psycopg.Connection[Any], period: Period | None = None) -> list[Question]:
-    """The newest question about each build that was asked about (of a period), oldest first."""
+    """Every question ever asked (about a period), oldest first; of a build the last one counts."""
     rows = connection.execute(
         "select request_id, period, build_id, fingerprint, gate_key, asks, evidence, asked_by, asked_at, answer_by, state,"
         " verdict, who, role, via, why, at from control.approval"
@@ -197,7 +198,8 @@ def approver(connection: psycopg.Connection[Any], build_id: int) -> str | None:
     if row[0] == "none":
         return None
     newest = connection.execute(
-        "select period, state, verdict, who from control.approval where build_id = %s", (build_id,)
+        "select period, state, verdict, who from control.approval where build_id = %s and state <> 'repeated'",
+        (build_id,),
     ).fetchone()
     if newest is not None and newest[2] == "approve":
         return str(newest[3])

@@ -168,12 +168,12 @@ def test_an_officer_approves_in_the_browser(running: Warehouse, page: Page) -> N
     with _signed_in(page, running, "lan"):
         _open(page, running, question)
         assert page.get_by_text("Không có cảnh báo").count() or page.get_by_text("Kết quả").count()
-        page.get_by_label("Lý do").first.fill("đã đối chiếu với ngân hàng")
+        assert page.get_by_role("button", name="Approve").is_disabled(), "an answer says why"
+        page.locator("#element_why").fill("đã đối chiếu với ngân hàng")
         _picture(page, "1-asked")
         page.get_by_role("button", name="Approve").click()
         state, tasks = _ended(running, question.run_id)
-        page.reload()
-        page.wait_for_timeout(2000)
+        _open(page, running, question)
         _picture(page, "2-approved")
     assert (state, tasks) == ("success", {"ask": "success", "publish": "success"})
     assert _releases(running) == [("2024-01.1", "lan", True)]
@@ -187,11 +187,10 @@ def test_an_officer_rejects_in_the_browser(running: Warehouse, page: Page, count
     question = _parked(running)
     with _signed_in(page, running, "minh"):
         _open(page, running, question)
-        page.get_by_label("Lý do").first.fill("số liệu chưa đúng")
+        page.locator("#element_why").fill("số liệu chưa đúng")
         page.get_by_role("button", name="Reject").click()
         state, tasks = _ended(running, question.run_id)
-        page.reload()
-        page.wait_for_timeout(2000)
+        _open(page, running, question)
         _picture(page, "3-rejected")
     assert (state, tasks) == ("success", {"ask": "success", "publish": "skipped"})
     assert _releases(running) == [("2024-01.1", "lan", True)]

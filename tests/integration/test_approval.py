@@ -221,6 +221,8 @@ def test_a_check_asks_by_itself_and_a_rejected_month_is_held_until_named(
     desk.run("release", "2025-04", code=5)
     assert desk.builds() == 1 and desk.told(APRIL)[0] == "waiting"
     desk.run("approve", "2025-04", "--why", "the province explained it")
+    told = [(one["state"], one["verdict"]) for one in json.loads(desk.run("approvals", "--all", "--json").stdout)]
+    assert told == [("repeated", "reject"), ("published", "approve")]
     assert desk.read("select release_id, build_id from marts.release") == [("2025-04.1", 1)]
 
 

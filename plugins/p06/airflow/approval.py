@@ -70,7 +70,7 @@ class Approval(ApprovalOperator):  # type: ignore[misc]
 
     def _follow(self, context: Any, question: Question | None) -> int:
         """The build to publish. Skips what follows when it was rejected or overtaken; fails when nobody answered."""
-        if question is None or question.state == "overtaken":
+        if question is None or question.state in ("overtaken", "repeated"):
             raise run.nothing_to_do("nothing waits for approval")
         if question.state in ("waiting", "expired"):
             self._out_of_time(question)
