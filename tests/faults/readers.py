@@ -120,16 +120,21 @@ class Reader:
         return sum(list(self.seen.values()))
 
 
-def anomalies(readers: Sequence[Reader], expected: dict[str, Look]) -> list[str]:
-    """What no reader may have seen: errors, unknown vectors, and marts that are not those of their vector."""
+def anomalies(readers: Sequence[Reader], expected: dict[str, Look], numbered: bool = False) -> list[str]:
+    """What no reader may have seen: errors, unknown vectors, and marts that are not those of their vector.
+
+    A register state has another number when a build before it was given up; it counts when ``numbered``.
+    """
+    if not numbered:
+        expected = {vector.split(" @")[0]: one for vector, one in expected.items()}
     found = [f"{reader.kind}: {error}" for reader in readers for error in reader.errors]
     for reader in readers:
         for one in reader.seen:
-            wanted = expected.get(one[0])
+            wanted = expected.get(one[0] if numbered else one[0].split(" @")[0])
             if wanted is None:
                 found.append(f"{reader.kind}: saw {one[0]}, which was never published")
-            elif wanted != one:
-                wrong = [a.split()[0] for a, b in zip(one, wanted, strict=True) if a != b]
+            elif wanted[1:] != one[1:]:
+                wrong = [a.split()[0] for a, b in zip(one[1:], wanted[1:], strict=True) if a != b]
                 found.append(f"{reader.kind}: under {one[0]} other rows in {', '.join(wrong)}")
     return found
 

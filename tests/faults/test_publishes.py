@@ -106,7 +106,7 @@ def test_a_thousand_publications_and_a_hundred_thousand_reads_without_an_anomaly
                 release.clean(patience=0.5)
     seconds, found = time.monotonic() - began, gathered.readers
     looks = sum(reader.looks for reader in found)
-    wrong = readers.anomalies(found, expected)
+    wrong = readers.anomalies(found, expected, numbered=True)
     vectors = {one[0] for reader in found for one in reader.seen}
     with capsys.disabled():
         print(
