@@ -63,7 +63,22 @@ WORK = {
     "rollback": Work("corrected", "rollback", (str(APRIL), f"{APRIL}.1")),
     "cleanup": Work("crowded", "tidy"),
 }
-ELSEWHERE = {"pull.page": "pages of an API: tests/integration/test_pull_http.py kills the pull there"}
+# steps broken where their surroundings are built
+ELSEWHERE = {
+    "pull.page": "tests/integration/test_pull_http.py",
+    "approval.asked": "tests/integration/test_approval.py",
+    "approval.renewed": "tests/integration/test_approval.py",
+    "approval.answered": "tests/integration/test_approval.py",
+    "approval.told": "tests/integration/test_approval.py",
+    "backup.copied": "tests/integration/test_backup.py",
+    "backup.written": "tests/integration/test_backup.py",
+    "backup.done": "tests/integration/test_backup.py",
+    "restore.started": "tests/integration/test_backup.py",
+    "restore.copied": "tests/integration/test_backup.py",
+    "restore.recovered": "tests/integration/test_backup.py",
+    "restore.moved": "tests/integration/test_backup.py",
+    "alert.sent": "tests/integration/test_alerts.py",
+}
 KILLS = ("self", "session", "backend", "postmaster")
 
 
