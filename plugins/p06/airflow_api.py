@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 ACTIVE = ("queued", "running")
 ENDED = ("success", "failed")
 SERVICE = "p06"  # the account that starts runs
-OFFICERS = "P06_OFFICERS"
 _ACCOUNT = re.compile(r"[\w.@-]{1,100}")
 _PAGE = 100
 _CONFLICT = 409
@@ -274,10 +273,10 @@ def officers() -> tuple[str, ...]:
     Raises UsageError P06-APPROVAL-006 when one is not a plain name, or is the account that starts runs.
     """
     names = tuple(
-        dict.fromkeys(filter(None, (name.strip() for name in os.environ.get(OFFICERS, "officer").split(","))))
+        dict.fromkeys(filter(None, (name.strip() for name in os.environ.get("P06_OFFICERS", "officer").split(","))))
     )
     if SERVICE in names or not all(_ACCOUNT.fullmatch(name) for name in names):
-        raise UsageError("P06-APPROVAL-006", variable=OFFICERS)
+        raise UsageError("P06-APPROVAL-006", variable="P06_OFFICERS")
     return names
 
 

@@ -25,7 +25,6 @@ State = Literal["waiting", "approved", "rejected", "expired", "overtaken", "repe
 Verdict = Literal["approve", "reject"]
 Via = Literal["cli", "airflow", "page"]
 
-WITHIN = "P06_APPROVAL_WITHIN"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _SPAN = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 
@@ -72,9 +71,9 @@ def within() -> timedelta:
 
     Raises UsageError P06-APPROVAL-005.
     """
-    span = _SPAN.fullmatch(os.environ.get(WITHIN, "3d"))
+    span = _SPAN.fullmatch(os.environ.get("P06_APPROVAL_WITHIN", "3d"))
     if span is None:
-        raise UsageError("P06-APPROVAL-005", variable=WITHIN)
+        raise UsageError("P06-APPROVAL-005", variable="P06_APPROVAL_WITHIN")
     return timedelta(**{_UNITS[span[2]]: int(span[1])})
 
 

@@ -74,7 +74,7 @@ def ensure_running() -> None:
     if home in _ready and (settings().database_url or _socket_alive()):
         return
     if (home / RESTORING).exists() and settings().database_url is None:
-        raise P06Error("P06-DB-006")
+        raise P06Error("P06-DB-007")
     home.mkdir(parents=True, exist_ok=True)
     if settings().database_url is None:
         _start_embedded()

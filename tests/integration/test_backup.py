@@ -165,7 +165,7 @@ def test_it_is_restored_into_an_empty_home_only(working: Months, made: Path, tmp
         backup.backup(made)
     with home(tmp_path / "home"):
         (tmp_path / "home" / database.RESTORING).mkdir(parents=True)
-        with pytest.raises(P06Error, match="P06-DB-006"):
+        with pytest.raises(P06Error, match="P06-DB-007"):
             database.ensure_running()
 
 
@@ -180,7 +180,7 @@ def test_a_disk_without_room_is_said_and_leaves_nothing(
         with home(tmp_path / "home"):
             with pytest.raises(P06Error, match="P06-BACKUP-004"):
                 backup.restore(made)
-            with pytest.raises(P06Error, match="P06-DB-006"):
+            with pytest.raises(P06Error, match="P06-DB-007"):
                 database.ensure_running()
     assert not [path for path in tmp_path.iterdir() if "small" in path.name]
 
@@ -221,7 +221,7 @@ def test_killed_on_the_way_nothing_half_made_is_taken_for_whole(
     try:
         if step.startswith("restore"):
             assert second.run("restore", str(made), P06_FAIL_AT=step).returncode == -9
-            assert "P06-DB-006" in second.run("digest").stderr
+            assert "P06-DB-007" in second.run("digest").stderr
         second.must("restore", str(made))
         assert second.digest() == first.digest()
         assert json.loads(second.must("verify", "--json"))["sound"]
@@ -249,7 +249,7 @@ def test_a_disk_that_fills_up_on_the_way_is_said_and_the_same_command_finishes(
             with home(place / "home"):
                 with pytest.raises(P06Error, match="P06-BACKUP-004"):
                     backup.restore(made)
-                with pytest.raises(P06Error, match="P06-DB-006"):
+                with pytest.raises(P06Error, match="P06-DB-007"):
                     database.ensure_running()
                 subprocess.run(["mount", "-o", "remount,size=1g", str(place)], check=True)
                 assert backup.restore(made)[1].sound
