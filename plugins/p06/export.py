@@ -254,14 +254,16 @@ def _footnotes(
     connection: psycopg.Connection[Any], name: str, period: Period | None, release: str | None, known: Iterable[str]
 ) -> tuple[tuple[str, str], ...]:
     """What the current releases say beside the mart's figures, where the warehouse keeps footnotes."""
-    if "footnote" not in known or release is not None:
+    if "footnote" not in known:
         return ()
     rows = connection.execute(
-        "select text_vi, text_en from marts.footnote where (mart = %(mart)s or %(mart)s like mart || '\\_%%')"
-        " and (%(day)s::date is null or period = %(day)s) order by period, number",
-        {"mart": name, "day": period.first_day if period else None},
+        "select period, coalesce(indicator_code, mart), text_vi, text_en from marts.footnote where (mart = %(mart)s or %(mart)s like mart || '\\_%%')"
+        " and (%(day)s::date is null or period = %(day)s) and (%(release)s::text is null or release_id = %(release)s)"
+        " order by period, number",
+        {"mart": name, "day": period.first_day if period else None, "release": release},
     ).fetchall()
-    return tuple(dict.fromkeys((vi, en) for vi, en in rows))
+    notes = ((f"{Period.of(day)} {of}: {vi}", f"{Period.of(day)} {of}: {en}") for day, of, vi, en in rows)
+    return tuple(dict.fromkeys(notes))
 
 
 def _write(

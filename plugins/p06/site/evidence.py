@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import Any
 
 import psycopg
-from psycopg import sql
 from psycopg.rows import class_row
 
 from p06 import contract, database, suite
@@ -205,6 +204,7 @@ class Footnote:
     """What a reader of a figure has to know besides."""
 
     period: date
+    mart: str
     indicator_code: str | None
     en: str
     vi: str
@@ -225,7 +225,10 @@ class Evidence:
     methods: list[tuple[date, str, str, int]] = field(default_factory=list)  # period, source, method, records
     answers: list[Answer] = field(default_factory=list)
     failures: list[Answer] = field(default_factory=list)  # of every build and extract, not only the last judged
-    reasons: list[tuple[date, str, str, int]] = field(default_factory=list)  # period, source, reason, rows
+    reasons: list[tuple[date, str, str, int]] = field(
+        default_factory=list
+    )  # of the extract judged last: period, source, reason, rows
+    waiting: list[tuple[date, datetime]] = field(default_factory=list)  # period that waits for approval, until when
     figures: list[Figure] = field(default_factory=list)  # nation and provinces
     communes: list[Figure] = field(default_factory=list)  # of the newest released month
     editions: list[Edition] = field(default_factory=list)
@@ -349,8 +352,12 @@ def _read_all(connection: psycopg.Connection[Any], found: Evidence) -> None:
     found.answers = rows(Answer, _ANSWERS)
     found.failures = rows(Answer, _FAILURES)
     found.reasons = tuples(
-        "select period, source, reason, rows from quality.quarantine_summary order by 1, 2, 4 desc, 3"
+        "select f.period, f.source, f.reason, count(distinct (f.file_no, f.line)) from quality.failed_row as f"
+        " inner join (select distinct on (period, source) period, source, extract_id from quality.check_result"
+        " where extract_id is not null order by period, source, at desc, run desc) as j on j.extract_id = f.extract"
+        " group by 1, 2, 3 order by 1, 2, 4 desc, 3"
     )
+    found.waiting = tuples("select period, answer_by from quality.approval where state = 'waiting' order by 1, 2")
     if not _exists(connection, "marts.release"):
         return  # nothing was ever built
     found.releases = rows(Release, _RELEASES)
@@ -395,17 +402,11 @@ def _footnotes(connection: psycopg.Connection[Any]) -> list[Footnote]:
     """The footnotes of the current releases, where the warehouse keeps them."""
     if not _exists(connection, "marts.footnote"):
         return []
-    names = {
-        name
-        for (name,) in connection.execute(
-            "select attname from pg_attribute where attrelid = to_regclass('marts.footnote') and attnum > 0"
-        ).fetchall()
-    }
-    if not {"period", "indicator_code", "text_en", "text_vi"} <= names:
-        return []
-    query = sql.SQL("select distinct period, indicator_code, text_en as en, text_vi as vi from {} order by 1, 2, 3, 4")
     with connection.cursor(row_factory=class_row(Footnote)) as cursor:
-        return cursor.execute(query.format(sql.Identifier("marts", "footnote"))).fetchall()
+        return cursor.execute(
+            "select distinct period, mart, indicator_code, text_en as en, text_vi as vi from marts.footnote"
+            " order by 1, 2, 3, 4, 5"
+        ).fetchall()
 
 
 _MARK = """
@@ -416,7 +417,9 @@ select
     (select coalesce(max(at)::text, '-') from quality.refusal),
     (select coalesce(max(at)::text, '-') from quality.held_period),
     (select count(*) from quality.held_period),
-    (select coalesce(max(at)::text, '-') from quality.check_result)
+    (select coalesce(max(at)::text, '-') from quality.check_result),
+    (select coalesce(max(request_id), 0) from quality.approval),
+    (select coalesce(max(at)::text, '-') from quality.approval)
 """
 _ARRIVALS = """
 select source, period, extract, revision, state, accepted, produced_at, staged_at, accepted_at, contract_version,
@@ -425,11 +428,12 @@ from quality.arrival
 where source = any(%(sources)s)
 order by source, period, revision, staged_at, extract
 """
-# A folder's name is not believed: only sources that have a contract and months that are one.
+# A folder's name is not believed: only sources that have a contract, and months near the day of the refusal.
 _REFUSALS = """
 select source, period, at, codes
 from quality.refusal
-where source = any(%(sources)s) and period > date '1900-01-01'
+where source = any(%(sources)s)
+    and period > at - interval '10 years' and period <= at + interval '1 month'
 order by source, period, at
 """
 _RELEASES = """
@@ -442,18 +446,36 @@ select period, source, revision, received, duplicates, quarantined, staged, matc
 from marts.reconciliation
 order by period, source
 """
+# The last judgement as a whole: what only an earlier one asked was mended or is asked no more. Failed tests of the
+# models stand beside the judgement of their build.
 _ANSWERS = """
-select distinct on (period, source, mart, "check") period, source, mart, "check", dimension, severity, success,
-    observed, threshold, owner, reason, waived_by, extract_id, build_id
-from quality.check_result
-order by period, source, mart, "check", at desc, run desc
+with last_run as (
+    select distinct on (period, source) period, source, run, build_id
+    from quality.check_result
+    where run not like 'dbt:%%'
+    order by period, source, at desc, run desc
+)
+select c.period, c.source, c.mart, c."check", c.dimension, c.severity, c.success, c.observed, c.threshold, c.owner,
+    c.reason, c.waived_by, c.extract_id, c.build_id
+from quality.check_result as c
+left join last_run as l on l.period = c.period and l.source is not distinct from c.source
+where c.run = l.run or (c.run like 'dbt:%%' and c.build_id >= coalesce(l.build_id, 0))
+order by c.period, c.source, c.mart, c."check", c.at, c.run
 """
 _FAILURES = """
-select distinct on (extract_id, build_id, source, mart, "check") period, source, mart, "check", dimension, severity,
-    success, observed, threshold, owner, reason, waived_by, extract_id, build_id
-from quality.check_result
-where not success
-order by extract_id, build_id, source, mart, "check", at desc, run desc
+with last_run as (
+    select distinct on (extract_id, build_id) extract_id, build_id, run
+    from quality.check_result
+    where run not like 'dbt:%%'
+    order by extract_id, build_id, at desc, run desc
+)
+select c.period, c.source, c.mart, c."check", c.dimension, c.severity, c.success, c.observed, c.threshold, c.owner,
+    c.reason, c.waived_by, c.extract_id, c.build_id
+from quality.check_result as c
+left join last_run as l
+    on l.extract_id is not distinct from c.extract_id and l.build_id is not distinct from c.build_id
+where not c.success and (c.run = l.run or c.run like 'dbt:%%')
+order by c.extract_id, c.build_id, c.source, c.mart, c."check", c.at, c.run
 """
 _FIGURES = """
 select indicator_code as code, period, area_level as level, area_code as area, numerator, denominator,

@@ -186,7 +186,7 @@ def values(answers: Sequence[tuple[Period, Answer | None]], words: Words, name: 
     points = []
     for index, (_, answer) in enumerate(answers):
         try:
-            points.append((index, float(answer.observed or "") if answer else math.nan))
+            points.append((index, float((answer.observed or "").partition(";")[0]) if answer else math.nan))
         except ValueError:
             return None
     known = [(index, value) for index, value in points if math.isfinite(value)]

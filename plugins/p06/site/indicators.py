@@ -124,7 +124,7 @@ def _indicator(
                 "nation": next(one for one in nation if Period.of(one.period) == month),
                 "notes": [
                     n for n in found.footnotes
-                    if Period.of(n.period) == month and n.indicator_code in (None, code)
+                    if Period.of(n.period) == month and n.mart == "indicator" and n.indicator_code in (None, code)
                 ],
             }
             | _provinces(found, words, known.name, [one for one in rows if Period.of(one.period) == month], month),

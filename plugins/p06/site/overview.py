@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from p06.period import Period
 from p06.site import subject
-from p06.site.evidence import Evidence, Figure
+from p06.site.evidence import Evidence, Figure, Footnote
 from p06.site.page import Page, month_address
 from p06.site.words import Words
 
@@ -50,11 +50,20 @@ def _month(found: Evidence, words: Words, period: Period | None, address: str) -
         "rows": [_row(found, words, source, period) for source in found.contracts],
         "actions": list(subject.actions(found, words, period)),
         "national": list(_national(found, period)),
-        "notes": [one for one in found.footnotes if Period.of(one.period) == period],
+        "notes": _notes(found, period),
         "months": found.periods[::-1],
         "titles": {name: subject.title(found, words, name) for name in found.contracts},
     }
     return Page(address, "overview", "overview.html", f"{title}: {words.month(period)}", content)
+
+
+def _notes(found: Evidence, period: Period) -> list[Footnote]:
+    """What the release says beside its marts, with their names; what touches indicators alone stands with them."""
+    return [
+        replace(one, en=f"{one.mart}: {one.en}", vi=f"{one.mart}: {one.vi}")
+        for one in found.footnotes
+        if Period.of(one.period) == period and (one.mart != "indicator" or one.indicator_code is None)
+    ]
 
 
 def _row(found: Evidence, words: Words, source: str, period: Period) -> Row:

@@ -96,6 +96,10 @@ def check_title(words: Words, check: suite.Check | None, name: str) -> str:
 
 def actions(found: Evidence, words: Words, period: Period) -> Iterator[Action]:
     """What waits for somebody in a month, the gravest first."""
+    for day, answer_by in found.waiting:
+        if Period.of(day) == period:
+            text = words.t("overview.approval", moment=words.moment(answer_by))
+            yield Action("held", "", text, words.t("word.officers"), "releases.html")
     for held in found.held:
         if Period.of(held.period) == period:
             yield Action(

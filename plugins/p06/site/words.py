@@ -23,7 +23,7 @@ _DAY = {"vi": "dd/MM/yyyy", "en": "d MMM yyyy"}
 _MOMENT = {"vi": "HH:mm dd/MM/yyyy", "en": "d MMM yyyy, HH:mm"}
 _MONTH = {"vi": "MM/yyyy", "en": "MMM yyyy"}
 _MONTH_IN_FULL = {"vi": "'tháng' M 'năm' yyyy", "en": "MMMM yyyy"}
-_NUMBER = re.compile(r"(?<![\w.-])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w.-])")
+_NUMBER = re.compile(r"(?<![\w.-])-?(?:0|[1-9]\d*)(?:\.\d+)?(?:e[+-]?\d+)?(?![\w.-])")
 _DIGITS = re.compile(r"\d[\d .-]{7,}\d")
 
 
