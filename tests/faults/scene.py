@@ -34,6 +34,7 @@ from p06.settings import settings
 from tests.faults import readers
 from tests.faults.readers import Look
 from tests.integration.sequence import Months, _server, load_ungated
+from tests.passed import let_pass
 
 ROOT = Path(__file__).resolve().parents[2]
 APRIL, MAY = Months.periods
@@ -536,6 +537,7 @@ def forge(period: Period, source_build: int, publish_it: bool = True) -> int:
             " where state = %s",
             (after, before),
         )
+        let_pass(connection, int(build_id))
     _planned_anew()
     if publish_it:
         release.publish_build(build_id)
