@@ -141,7 +141,8 @@ begin
         select max(e.request_id) from control.approval_request as e where e.period = n.period and e.request_id < n.request_id
     )
     inner join control.approval_answer as a on a.request_id = o.request_id and a.verdict = 'approve'
-    inner join control.build as b on b.build_id = o.build_id and b.build_id < n.build_id
+    inner join control.build as m on m.build_id = n.build_id
+    inner join control.build as b on b.build_id = o.build_id and b.build_id < n.build_id and b.model_hash = m.model_hash
         and b.state in ('built', 'passed', 'dropping', 'dropped')
     where n.request_id = request
         and (o.fingerprint, o.gate_key, o.asks, o.evidence) = (n.fingerprint, n.gate_key, n.asks, n.evidence)

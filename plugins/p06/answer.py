@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from p06 import airflow_api, approval, database, fault, release
+from p06 import airflow_api, approval, database, fault, publish, release
 from p06.approval import Question, Verdict, Via
 from p06.errors import P06Error, UsageError
 from p06.period import Period
@@ -39,7 +39,12 @@ def pending(everything: bool = False) -> list[Question]:
         ledger, key = Ledger(connection), gate.marts_key()
         for index, question in enumerate(found):
             if question.state in ("waiting", "approved", "expired"):
-                same = ledger.inputs(question.period).fingerprint == question.fingerprint and key == question.gate_key
+                same = (
+                    ledger.inputs(question.period).fingerprint == question.fingerprint
+                    and key == question.gate_key
+                    and not ledger.missing(question.period)
+                    and not publish.overtaken(connection, question.build_id)
+                )
                 found[index] = question if same else replace(question, state="overtaken")
     return [question for question in found if everything or question.state in ("waiting", "approved", "expired")]
 

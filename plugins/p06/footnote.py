@@ -183,7 +183,14 @@ with judged as (
     where b.build_id = %(build)s
 ),
 last_run as (
-    select distinct on (subject) subject, run from judged order by subject, at desc
+    -- a replay that was blocked took nobody's place
+    select distinct on (j.subject) j.subject, j.run
+    from judged as j
+    where j.subject = 'build' or not exists (
+        select 1 from judged as f
+        where f.subject = j.subject and f.run = j.run and not f.success and f.severity = 'block' and f.waived_by is null
+    )
+    order by j.subject, j.at desc
 )
 select j.source, j.mart, j."check", j.dimension, j.severity, j.observed, j.threshold, j.waived_by, j.extract_period
 from judged as j

@@ -366,7 +366,8 @@ def _plan(connection: psycopg.Connection[Any], ledger: Ledger) -> list[Entry]:
         released = current.get(period)
         hold = holds.get(period)
         held = hold is not None and hold[1] in inputs.known_as and _still(hold, gate_key, model_hash)
-        question = None if held else _still_asked(questions.get(period), inputs, gate_key)
+        missing = ledger.missing(period)
+        question = None if held or missing else _still_asked(questions.get(period), inputs, gate_key)
         if question is None and not held and released is not None and released[0] in inputs.known_as:
             if released[1] != model_hash:
                 rebuilds = _rebuilds(connection, ledger, period)
@@ -377,7 +378,7 @@ def _plan(connection: psycopg.Connection[Any], ledger: Ledger) -> list[Entry]:
             if released is None
             else tuple(_differences(period, released[2], inputs.content, ledger))
         )
-        missing, rebuilds = ledger.missing(period), _rebuilds(connection, ledger, period)
+        rebuilds = _rebuilds(connection, ledger, period)
         if held and hold is not None:
             causes = (reason.held(str(period), hold[0], hold[4]), *causes)
             entries.append(Entry(period, "held", causes, rebuilds=rebuilds))

@@ -332,7 +332,11 @@ where b.state in ('failed', 'blocked', 'passed', 'built', 'published', 'dropping
     and case
         when b.state = 'published' then r.age > %(kept)s
         when b.state in ('failed', 'dropping') then true
-        else exists (select 1 from control.build as n where n.period = b.period and n.build_id > b.build_id)
+        else exists (
+            select 1 from control.build as n
+            where n.period = b.period and n.build_id > b.build_id
+                and n.state in ('built', 'passed', 'blocked', 'published')
+        )
     end
 order by 1
 """

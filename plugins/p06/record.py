@@ -426,7 +426,14 @@ with asked as (
     where b.build_id = %(build)s
 ),
 last_run as (
-    select distinct on (subject) subject, run from asked order by subject, at desc, run
+    -- a replay that was blocked took nobody's place
+    select distinct on (j.subject) j.subject, j.run
+    from asked as j
+    where j.subject in ('build', 'dbt') or not exists (
+        select 1 from asked as f
+        where f.subject = j.subject and f.run = j.run and not f.success and f.severity = 'block' and f.waived_by is null
+    )
+    order by j.subject, j.at desc, j.run
 )
 select
     a.run, a.period, a.source, a.mart, a."check", a.severity, a.success, a.observed, a.threshold, a.owner, a.waived_by

@@ -207,13 +207,26 @@ def gate(build_id: int) -> str:
 
 
 def publish_build(build_id: int, why: str | None = None) -> str:
-    """Publish a build that passed; returns the release id. Raises Waiting while it must be approved and is not."""
+    """Publish a build that passed; returns the release id. Raises Waiting while it must be approved and is not.
+
+    Raises P06Error P06-RELEASE-002 when suites or waivers changed since it was asked about.
+    """
+    from p06 import gate as gates
+
     with (
         _alone(),
         database.connect("publisher", autocommit=True) as connection,
         lineage.run("release", build=build_id) as told,
     ):
         told.reads(lineage.built, build_id)
+        asked = connection.execute(
+            "select period, gate_key from control.build where build_id = %s and state = 'passed' and approval = 'asked'",
+            (build_id,),
+        ).fetchone()
+        if asked is not None:
+            period = Period.of(asked[0])
+            if asked[1] != gates.marts_key() or Ledger(connection).missing(period):
+                raise P06Error("P06-RELEASE-002", period=period, build=build_id)
         release_id = lock.patiently(lambda: publish.publish(connection, build_id, _who(), why), "P06-RELEASE-001")
         told.writes(lineage.published, release_id)
         told.about(release=release_id)
@@ -309,7 +322,10 @@ def _waiting(period: Period, reasons: Sequence[str] = ()) -> Result:
 def _holds(connection: psycopg.Connection[Any], question: approval.Question, gate_key: str) -> bool:
     """Whether what was asked about still stands."""
     with connection.transaction():
-        same = Ledger(connection).inputs(question.period).fingerprint == question.fingerprint
+        ledger = Ledger(connection)
+        same = ledger.inputs(question.period).fingerprint == question.fingerprint and not ledger.missing(
+            question.period
+        )
         return same and question.gate_key == gate_key and not publish.overtaken(connection, question.build_id)
 
 
@@ -333,7 +349,7 @@ def _renew_register(connection: psycopg.Connection[Any], question: approval.Ques
             _record_failed_test(connection, spec, test)
         connection.execute(
             "update control.build set register_state_before = %s, register_state_after = %s, state = 'built'"
-            " where build_id = %s and state = 'passed'",
+            " where build_id = %s and state in ('passed', 'built')",
             (spec.state_before, spec.state_after, question.build_id),
         )
         _pin(connection, spec)

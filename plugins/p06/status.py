@@ -45,8 +45,9 @@ def _warehouse() -> dict[str, Any]:
                 for entry in entries
                 if entry.state == state
             ]
-            for state in ("stale", "outdated", "held", "not ready", "in backfill")
+            for state in ("stale", "outdated", "held", "not ready", "in backfill", "approved")
         },
+        "for_approval": [str(entry.period) for entry in entries if entry.state == "waiting"],
         "late": {source: [str(period) for period in months] for source, months in late.items()},
         "alerts_waiting": alerts,
         "last_release": {
@@ -72,12 +73,14 @@ def lines(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     if warehouse is None:
         return told
     named = {
-        name: [entry["period"] for entry in warehouse[name]] for name in ("stale", "held", "outdated", "in_backfill")
+        name: [entry["period"] for entry in warehouse[name]]
+        for name in ("stale", "approved", "held", "outdated", "in_backfill")
     }
     told += [
         ("running", _few(warehouse["running"])),
         ("waiting", _few(warehouse["waiting"])),
         ("blocked", _few(warehouse["blocked"])),
+        ("for approval", _few(warehouse["for_approval"])),
         *((name.replace("_", " "), _few(periods)) for name, periods in named.items()),
         ("not ready", _few(f"{e['period']} ({', '.join(e['missing'])})" for e in warehouse["not_ready"])),
         ("late", _few(_by_span(warehouse["late"]))),
@@ -117,6 +120,7 @@ def _running(connection: psycopg.Connection[Any]) -> list[str]:
     if connection.execute(_HELD, {"key": release.LOCK}).fetchone() is not None:
         row = connection.execute(
             "select period, build_id, state from control.build where state in ('running', 'built', 'passed')"
+            " and approval is distinct from 'asked'"
             " order by build_id desc limit 1"
         ).fetchone()
         told.append(f"release {Period.of(row[0])} (build {row[1]}, {row[2]})" if row else "release")
