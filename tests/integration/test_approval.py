@@ -408,3 +408,74 @@ def test_a_waived_source_is_a_footnote_and_a_default_country_asks_nobody(
         )
     ]  # fmt: skip
     assert answer.pending(everything=True) == []
+
+
+def test_an_answer_given_in_airflow_counts_for_nothing_once_the_suites_have_changed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.contract_asks("bank_kyc", "always")
+    _let_gate_pass(monkeypatch)
+    desk.run("release", "2025-04", code=5)
+    desk.add_check("citizen_month", severity="block")
+    answer.enter(1, "approve", "lan", "airflow", "fine")
+    with pytest.raises(P06Error, match="P06-RELEASE-002"):
+        release.publish_build(1)
+    assert desk.read("select release_id from control.release", "publisher") == []
+
+
+def test_a_month_whose_missing_source_is_no_longer_waived_is_not_published_though_approved(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.contract_asks("bank_kyc", "always")
+    _let_gate_pass(monkeypatch)
+    desk.withdraw(APRIL, "land_parcel")
+    path = desk.expectations / "waivers.yaml"
+    waiver = "- {source: land_parcel, periods: 2025-04, reason: A test, owner: q, until: 2999-12-31}"
+    path.write_text(f"waivers:\n{waiver}\n", encoding="utf-8")
+    desk.run("release", "2025-04", code=5)
+    path.write_text("waivers: []\n", encoding="utf-8")
+    answer.enter(1, "approve", "lan", "airflow", "fine")
+    assert desk.told(APRIL)[0] == "not ready"
+    assert [one.outcome for one in release.release([APRIL])] == ["not ready"]
+
+
+def test_an_approval_does_not_carry_over_to_figures_of_other_models(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.contract_asks("bank_kyc", "always")
+    _let_gate_pass(monkeypatch)
+    desk.run("release", "2025-04", code=5)
+    answer.enter(1, "approve", "lan", "airflow", "fine")
+    monkeypatch.setattr("p06.build.model_hash", lambda: "other models")
+    assert [one.outcome for one in release.release([APRIL], rebuild=True)] == ["waiting"]
+    assert desk.read("select release_id from control.release", "publisher") == []
+
+
+def test_a_rollback_stands_whatever_is_answered_about_a_build_that_waited_before_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _let_gate_pass(monkeypatch)
+    desk.run("release", "2025-04")
+    desk.run("release", "2025-04", "--rebuild")
+    desk.contract_asks("bank_kyc", "always")
+    desk.run("release", "2025-04", "--rebuild", code=5)
+    release.rollback(APRIL)
+    builds = desk.builds()
+    with pytest.raises(P06Error, match="P06-APPROVAL-003"):
+        answer.answer(APRIL, "approve", "fine")
+    assert desk.builds() == builds
+    assert desk.read("select release_id from marts.release where current") == [("2025-04.1",)]
+
+
+def test_cleaning_spares_a_build_that_waits_though_a_later_one_failed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.contract_asks("bank_kyc", "always")
+    _let_gate_pass(monkeypatch)
+    desk.run("release", "2025-04", code=5)
+    with monkeypatch.context() as patch:
+        patch.setattr("p06.fault.point", _fail_at("build.started"))
+        with pytest.raises(Killed):
+            release.release([APRIL], rebuild=True)
+    assert [name for name in release.clean() if name.endswith("__1")] == []
+    assert [(one.request_id, one.state) for one in answer.pending(True)] == [(1, "waiting")]
