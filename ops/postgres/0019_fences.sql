@@ -16,7 +16,7 @@ declare
 begin
     select b.state into found_state from control.build as b where b.build_id = asked for share;
     -- an approved build whose register state is written anew has passed its gate already
-    if found_state is null or found_state not in ('running', 'built', 'passed') then
+    if found_state not in ('running', 'built', 'passed') then
         raise exception 'the build was given up for dead' using errcode = 'object_not_in_prerequisite_state';
     end if;
 end
