@@ -116,10 +116,7 @@ def publish(connection: psycopg.Connection[Any], build_id: int, who: str, why: s
 
 
 def warned(connection: psycopg.Connection[Any], build_id: int) -> bool:
-    """Whether a check warned or was waived when the build, or an extract it reads up to its period, was last judged.
-
-    It depends on the extracts and the suites alone, not on the order in which they came.
-    """
+    """Whether a check warned or was waived when the build, or an extract it reads up to its period, was last judged."""
     return bool(footnote.findings(connection, build_id))
 
 
