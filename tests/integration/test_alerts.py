@@ -25,6 +25,7 @@ from p06.cli import app
 from p06.errors import P06Error, Refused, messages
 from p06.period import Period
 from p06.settings import settings
+from tests.passed import let_pass
 from tests.sender import Sender, visits
 from tests.sinks import PASSWORD, USER, MailSink, WebSink, certificate, mail_server, web_server
 
@@ -362,9 +363,14 @@ def _published(build_id: int, release: str) -> None:
         connection.execute(
             "insert into control.build (build_id, period, fingerprint, inputs, model_hash, register_state_before,"
             " register_state_after, host, pid, state) overriding system value values (%s, %s, '', '{}', '', 0, 0, '', 0,"
-            " 'published') on conflict do nothing",
+            " 'built')",
             (build_id, month),
         )
+    with database.connect("builder") as connection:
+        let_pass(connection, build_id)
+    with database.connect("admin") as connection:
+        connection.execute("set role p06_owner")
+        connection.execute("update control.build set state = 'published' where build_id = %s", (build_id,))
         connection.execute(
             "insert into control.release (release_id, period, number, build_id, fingerprint, model_hash, gate,"
             " register_state_before, register_state_after) values (%s, %s, %s, %s, '', '', 'clean', 0, 0)",
