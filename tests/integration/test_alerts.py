@@ -370,7 +370,6 @@ def _published(build_id: int, release: str) -> None:
         let_pass(connection, build_id)
     with database.connect("admin") as connection:
         connection.execute("set role p06_owner")
-        connection.execute("update control.build set state = 'published' where build_id = %s", (build_id,))
         connection.execute(
             "insert into control.release (release_id, period, number, build_id, fingerprint, model_hash, gate,"
             " register_state_before, register_state_after) values (%s, %s, %s, %s, '', '', 'clean', 0, 0)",
@@ -381,6 +380,7 @@ def _published(build_id: int, release: str) -> None:
             " set build_id = excluded.build_id, release_id = excluded.release_id",
             (month, build_id, release),
         )
+        connection.execute("update control.build set state = 'published' where build_id = %s", (build_id,))
 
 
 def test_a_rollback_is_told_with_both_releases(sender: Sender) -> None:
