@@ -13,18 +13,19 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from p06 import codelist, landing, returnfile
+from p06 import codelist, foretold, landing, returnfile
 from p06 import contract as contracts
 from p06 import manifest as manifests
 from p06.area_codes import AreaCodes
 from p06.contract import Contract
 from p06.errors import P06Error, Refused, UsageError, messages
+from p06.foretold import Foretold
 from p06.landing import MANIFEST, Delivery
 from p06.manifest import Manifest
 from p06.period import Period
 from p06.returnfile import Findings, Heading
 
-LOADABLE, REFUSED = "loadable", "refused"
+LOADABLE, BLOCKED, REFUSED = "loadable", "blocked", "refused"
 EXAMPLES = 3  # places shown of each reason
 _KINDS = {
     "csv": "csv",
@@ -70,10 +71,13 @@ class Verdict:
     document: dict[str, Any] | None = None
     stated: bool = True  # whether there was a manifest
     folder: Path = Path()
+    gate: tuple[Foretold, ...] = ()  # what gate 1 would say of the counts
 
     def exit_code(self, strict: bool = False) -> int:
-        """0, or 4 when refused; with ``strict`` also when a row would go to quarantine."""
-        return 4 if self.outcome == REFUSED or (strict and self.findings.total) else 0
+        """0, 3 when gate 1 would block it, or 4 when refused; with ``strict`` also when a row would go to quarantine."""
+        if self.outcome == REFUSED:
+            return 4
+        return 3 if self.outcome == BLOCKED else 4 if strict and self.findings.total else 0
 
     def examples(self, values: bool = False) -> Iterator[dict[str, Any]]:
         """The first places of each reason; the row itself only when asked for."""
@@ -112,6 +116,7 @@ class Verdict:
                 "staged": heading.staged,
                 "reasons": dict(self.findings.reasons),
                 "examples": list(self.examples(values)),
+                "gate": [_answered(one) for one in self.gate],
             }
         if not self.stated and self.document is not None:
             shown["manifest"] = self.document
@@ -127,7 +132,12 @@ class Verdict:
                 yield f"    vi: {one.what('vi')}. {one.next_step('vi')}"
                 yield f"    en: {one.what('en')}. {one.next_step('en')}"
         elif heading := self.heading:
-            yield "Kết luận: sẽ được nạp · Verdict: it would be loaded"
+            if self.outcome == BLOCKED:
+                yield (
+                    "Kết luận: sẽ được nạp nhưng cổng 1 sẽ chặn · Verdict: it would be loaded, and blocked by gate 1"
+                )
+            else:
+                yield "Kết luận: sẽ được nạp · Verdict: it would be loaded"
             yield (
                 f"  nhận được {heading.received:,} = trùng lặp {heading.duplicates:,} + bị giữ lại"
                 f" {heading.quarantined:,} + đạt {heading.staged:,}"
@@ -147,9 +157,16 @@ class Verdict:
                     yield f"    tệp · file {place['file']}, dòng · line {place['line']}{column}"
                     if values:
                         yield f"      {place['row']}"
+            for told in self.gate:
+                vi, en = ("CHẶN", "BLOCKS") if told.blocks else ("cảnh báo", "warns")
+                figure = "–" if told.figure is None else f"{told.figure:.6g}"
+                yield f"  cổng 1 · gate 1: {told.check.id} {figure} ({told.threshold})"
+                yield f"    vi: {vi}: {told.check.title['vi']}. {told.check.reason['vi']}"
+                yield f"    en: {en}: {told.check.title['en']}. {told.check.reason['en']}"
             yield (
-                "  Cổng 1 và số sửa đổi được xét khi nạp, vì cần kho dữ liệu"
-                " · Gate 1 and the revision are judged at loading, since they need the warehouse"
+                "  Cổng 1 còn xét chính các dòng và số sửa đổi khi nạp, vì cần kho dữ liệu"
+                " · Gate 1 also asks of the rows themselves, and the revision is judged, at loading:"
+                " both need the warehouse"
             )
         for one in self.warnings:
             yield f"  ! {one.code}"
@@ -164,6 +181,12 @@ def _said(error: P06Error) -> dict[str, Any]:
     where = {name: value if isinstance(value, int | None) else str(value) for name, value in error.where.items()}
     return {"code": error.code, "where": where, "vi": error.what("vi"), "en": error.what("en"),
             "next_vi": error.next_step("vi"), "next_en": error.next_step("en")}  # fmt: skip
+
+
+def _answered(told: Foretold) -> dict[str, Any]:
+    one = told.check
+    return {"check": one.id, "severity": one.severity, "figure": told.figure, "threshold": told.threshold,
+            "vi": one.title["vi"], "en": one.title["en"], "reason_vi": one.reason["vi"], "reason_en": one.reason["en"]}  # fmt: skip
 
 
 def check(
@@ -245,12 +268,19 @@ def _judged(delivery: Delivery, limit: int, stated: bool = True) -> Verdict:
     try:
         contract, manifest = manifests.read(delivery)
         heading, findings, areas = _poured(contract, manifest, delivery.folder, limit)
+        stated_rows = sum(file.rows for file in manifest.files)
+        counts = foretold.Counts(
+            heading.received, heading.duplicates, heading.quarantined, heading.staged, stated_rows,
+            heading.quarantined - findings.waiting, manifest.produced_at, areas,
+        )  # fmt: skip
+        gate = foretold.foretell(contract, manifest.period, counts)
     except Refused as error:
         document = delivery.document if isinstance(delivery, _Loose) else None
         return Verdict(place, REFUSED, error.mismatches or (error,), stated=stated, document=document)
+    outcome = BLOCKED if any(one.blocks for one in gate) else LOADABLE
     return Verdict(
-        place, LOADABLE, (), (*_range(contract, heading.staged), *_other_list(areas)), contract, heading, findings,
-        manifest.document, stated, delivery.folder,
+        place, outcome, (), (*_range(contract, heading.staged), *_other_list(areas)), contract, heading, findings,
+        manifest.document, stated, delivery.folder, gate,
     )  # fmt: skip
 
 

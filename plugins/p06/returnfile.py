@@ -24,6 +24,7 @@ from p06.errors import P06Error, UsageError, messages
 from p06.judge import Rejected
 from p06.manifest import Manifest, plain_name
 from p06.masking import RAW_LIMIT, SHOWN_LIMIT, mask
+from p06.rules import AREA_LIST_MISSING
 
 KINDS = ("html", "xlsx", "csv")
 ROW_LIMIT = 100_000  # rows listed in one file
@@ -68,6 +69,7 @@ class Findings:
     rows: tuple[Rejected, ...]
     total: int
     reasons: Mapping[str, int]  # rows under each reason
+    waiting: int = 0  # rows that lack nothing but the list of their areas
 
     @property
     def more(self) -> int:
@@ -78,17 +80,18 @@ class Findings:
 def collect(rejected: Iterable[Rejected], limit: int = ROW_LIMIT) -> Findings:
     """The first rows by file and line, whatever the order they come in; memory is bounded by ``limit``."""
     reasons: Counter[str] = Counter()
-    total = 0
+    total = waiting = 0
 
     def counted() -> Iterator[Rejected]:
-        nonlocal total
+        nonlocal total, waiting
         for one in rejected:
             total += 1
+            waiting += set(one.reasons) == {AREA_LIST_MISSING}
             reasons.update(set(one.reasons))
             yield one if len(one.raw) <= RAW_LIMIT else replace(one, raw=one.raw[:RAW_LIMIT])
 
     kept = heapq.nsmallest(limit, counted(), key=lambda one: (one.file, one.line, one.record))
-    return Findings(within(kept), total, by_count(reasons))
+    return Findings(within(kept), total, by_count(reasons), waiting)
 
 
 def within(rows: Iterable[Rejected]) -> tuple[Rejected, ...]:

@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from backports import zstd
 
-from p06 import check, contract, load, returnfile, synth
+from p06 import check, contract, gate, load, returnfile, synth
 from p06 import manifest as manifests
 from p06.errors import P06Error, Refused, UsageError
 from p06.landing import Delivery
@@ -42,7 +42,7 @@ def same_verdict(delivery: Delivery, sees: psycopg.Connection[Any]) -> check.Ver
         assert sorted((one.code, sorted(one.where.items(), key=str)) for one in said.mismatches) == stated
         assert stated
         return said
-    assert said.outcome == check.LOADABLE, said.mismatches
+    assert said.outcome != check.REFUSED, said.mismatches
     assert said.heading is not None and done.counts is not None
     assert (said.heading.received, said.heading.duplicates, said.heading.quarantined, said.heading.staged) == (
         done.counts.received, done.counts.duplicates, done.counts.quarantined, done.counts.staged,
@@ -131,8 +131,33 @@ def test_the_check_says_what_the_load_says_of_every_ministry_at_its_worst(
         said = same_verdict(found, sees)
         outcomes.add(said.outcome)
         reasons |= set(said.findings.reasons)
-    assert check.LOADABLE in outcomes
+    assert outcomes & {check.LOADABLE, check.BLOCKED}
     assert len(reasons) >= 8, reasons
+
+
+BLOCKED: dict[str, tuple[Callable[[Sender], Delivery], set[str]]] = {
+    "half_in_quarantine": (lambda s: s.rows([*visits(60), *["a,b"] * 60]), {"quarantined_share", "quarantined_few"}),
+    "nothing_good": (lambda s: s.rows(["a,b", "c,d"]), {"rows_present"}),
+    "a_few_in_quarantine": (lambda s: s.rows([*visits(60), *["a,b"] * 6]), {"quarantined_few"}),
+    "sent_twice": (lambda s: s.rows([*visits(40), *visits(40)]), {"duplicates_few"}),
+}
+
+
+@pytest.mark.parametrize("case", BLOCKED)
+def test_the_check_says_of_the_counts_what_gate_1_says(sender: Sender, case: str) -> None:
+    send, expected = BLOCKED[case]
+    delivery = send(sender)
+    said = check.check(delivery.folder)
+    done = load.stage(delivery)
+    judged = gate.judge_extract(contract.load("health_visit"), done.extract_id)
+    answers = {answer.check: answer for answer in judged.results if not answer.success}
+    assert {one.check.id for one in said.gate} == expected
+    assert expected <= set(answers)
+    assert {answers[one.check.id].threshold for one in said.gate} == {one.threshold for one in said.gate}
+    assert (said.outcome == check.BLOCKED) == (judged.outcome == "blocked")
+    assert said.exit_code() == (3 if judged.outcome == "blocked" else 0)
+    for language in ("vi", "en"):
+        assert all(one.check.title[language] in "\n".join(said.lines()) for one in said.gate)
 
 
 @pytest.mark.parametrize("kind", ["html", "xlsx"])
