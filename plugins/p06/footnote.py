@@ -170,11 +170,13 @@ def asking(finding: Finding) -> bool:
     return finding.waived_by is None and finding.check in checks and checks[finding.check].approval
 
 
-_FINDINGS = """
+# The answers a build rests on: gate 2's (subject build), dbt's tests (dbt), gate 1's of each extract it reads up to its
+# period (subject the extract), and the last judgement of each.
+JUDGED = """
 with judged as (
-    select c.*, null::date as extract_period, 'build' as subject
+    select c.*, null::date as extract_period, split_part(c.run, ':', 1) as subject
     from quality.check_result as c
-    where c.build_id = %(build)s and c.run like 'build:%%'
+    where c.build_id = %(build)s and (c.run like 'build:%%' or c.run like 'dbt:%%')
     union all
     select c.*, e.period, c.extract_id
     from control.build as b
@@ -186,15 +188,17 @@ last_run as (
     -- a replay that was blocked took nobody's place
     select distinct on (j.subject) j.subject, j.run
     from judged as j
-    where j.subject = 'build' or not exists (
+    where j.subject in ('build', 'dbt') or not exists (
         select 1 from judged as f
         where f.subject = j.subject and f.run = j.run and not f.success and f.severity = 'block' and f.waived_by is null
     )
-    order by j.subject, j.at desc
+    order by j.subject, j.at desc, j.run
 )
+"""
+_FINDINGS = f"""{JUDGED}
 select j.source, j.mart, j."check", j.dimension, j.severity, j.observed, j.threshold, j.waived_by, j.extract_period
 from judged as j
 inner join last_run as l on l.subject = j.subject and l.run = j.run
-where not j.success and (j.severity = 'warn' or j.waived_by is not null)
+where not j.success and (j.severity = 'warn' or j.waived_by is not null) and j.subject <> 'dbt'
 order by j.source nulls last, j.mart, j.extract_period, j."check"
 """

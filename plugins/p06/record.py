@@ -21,6 +21,7 @@ from psycopg import sql
 
 from p06 import digest, marts, seal, suite
 from p06.errors import P06Error, UsageError
+from p06.footnote import JUDGED
 from p06.period import Period
 from p06.reason import REGISTER
 from p06.settings import settings
@@ -412,34 +413,12 @@ inner join control.build as b on b.build_id = x.build_id
 where x.build_id = %s
 order by x.period, x.source
 """
-# The last judgement of the build, of each extract it reads up to its period, and dbt's tests of it.
-_JUDGED = """
-with asked as (
-    select c.*, 'build' as subject from quality.check_result as c where c.build_id = %(build)s and c.run like 'build:%%'
-    union all
-    select c.*, 'dbt' as subject from quality.check_result as c where c.build_id = %(build)s and c.run like 'dbt:%%'
-    union all
-    select c.*, c.extract_id as subject
-    from control.build as b
-    inner join control.build_extract as e on e.build_id = b.build_id and e.period <= b.period
-    inner join quality.check_result as c on c.extract_id = e.extract_id
-    where b.build_id = %(build)s
-),
-last_run as (
-    -- a replay that was blocked took nobody's place
-    select distinct on (j.subject) j.subject, j.run
-    from asked as j
-    where j.subject in ('build', 'dbt') or not exists (
-        select 1 from asked as f
-        where f.subject = j.subject and f.run = j.run and not f.success and f.severity = 'block' and f.waived_by is null
-    )
-    order by j.subject, j.at desc, j.run
-)
+_JUDGED = f"""{JUDGED}
 select
-    a.run, a.period, a.source, a.mart, a."check", a.severity, a.success, a.observed, a.threshold, a.owner, a.waived_by
-from asked as a
-inner join last_run as l on l.subject = a.subject and l.run = a.run
-order by a.period, a.source, a.mart, a."check", a.run
+    j.run, j.period, j.source, j.mart, j."check", j.severity, j.success, j.observed, j.threshold, j.owner, j.waived_by
+from judged as j
+inner join last_run as l on l.subject = j.subject and l.run = j.run
+order by j.period, j.source, j.mart, j."check", j.run
 """
 _ANSWERED = ("request", "asks", "asked_by", "asked_at", "answer_by", "verdict", "who", "role", "via", "why", "at")
 _APPROVALS = """
