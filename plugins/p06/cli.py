@@ -619,7 +619,7 @@ def digest(
 @app.command(epilog='Example: psql "$(p06 connect --role analyst --dsn)"')
 def connect(
     role: Annotated[
-        str, typer.Option(help="admin, loader, builder, publisher, analyst, quality, steward, identified.")
+        str, typer.Option(help="admin, loader, builder, publisher, analyst, quality, steward, identified, sensitive.")
     ] = "analyst",
     only_dsn: Annotated[bool, typer.Option("--dsn", help="Print the address alone.")] = False,
 ) -> None:

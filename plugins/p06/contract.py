@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from itertools import pairwise
@@ -115,6 +116,7 @@ class Column:
     since: Period | None = None
     until: Period | None = None
     codelists: tuple[tuple[str, Span], ...] = ()  # when it changes over time: each list with its periods
+    unconfirmed: str = ""  # what of it no published text confirms, English · Vietnamese; empty when nothing
 
     def at(self, period: Period) -> Column | None:
         """The column as it is in a period; None when it is not in force then."""
@@ -208,6 +210,8 @@ class Contract:
     allow_missing: bool = False
     legal_basis: tuple[str, ...] = ()
     register_forms: tuple[tuple[RegisterForm, Span], ...] = ()  # of a register; in other periods it sends changes
+    commune_compared: bool = True  # False: the commune says where something is, not where the person lives
+    restricted: bool = False  # its mart is read by holders of p06_sensitive alone
     approval: Approval = "never"  # when a month with its data waits for a quality officer before it is published
     contacts: tuple[str, ...] = field(default=(), compare=False)  # addresses of the sender's desk
     hash: str = field(default="", compare=False)
@@ -216,6 +220,11 @@ class Contract:
     def is_sector_source(self) -> bool:
         """Whether its rows are matched against the register."""
         return self.has_identity and self.kind != "register"
+
+    @property
+    def compared_commune(self) -> str | None:
+        """The column matching compares with the residence, if there is one."""
+        return self.commune_column if self.commune_compared else None
 
     @property
     def measures(self) -> tuple[Column, ...]:
@@ -244,6 +253,12 @@ class Contract:
             register_forms=tuple((form, Span()) for form, span in self.register_forms if period in span),
         )
         return replace(shape, hash=_hash(_timeless(shape)))
+
+    def first_day(self, period: Period) -> date:
+        """The first day a period of this source speaks about: with a cut-off day, the day after the one before."""
+        if self.cut_off_day is None:
+            return period.first_day
+        return period.shift(-1).as_of(self.cut_off_day) + timedelta(days=1)
 
     def register_form(self, period: Period) -> RegisterForm:
         """What a register's extract of the period holds: the rows that changed, or everyone (a snapshot)."""
@@ -276,6 +291,10 @@ class Contract:
         ]
         if self.legal_basis:
             lines.append(f"| Căn cứ pháp lý · Legal basis | {_cell('; '.join(self.legal_basis))} |")
+        if self.restricted:
+            lines.append(
+                "| Truy cập · Access | hạn chế, chỉ vai trò `sensitive` · restricted, role `sensitive` alone |"
+            )
         lines += [
             "",
             "| Cột · Column | Kiểu · Type | Bắt buộc · Required | Phân loại · Class | Mô tả | Description |",
@@ -283,8 +302,10 @@ class Contract:
         ]
         lines += [
             f"| `{_cell(c.physical_name)}` | {_cell(c.type_text)} | {'✓' if c.required else ''} | {c.classification} "
-            f"| {_cell(c.description_vi)}{_span_text(c, 'từ', 'đến')}{_lists_text(c, 'danh mục', 'từ', 'đến')} "
-            f"| {_cell(c.description_en)}{_span_text(c, 'from', 'to')}{_lists_text(c, 'list', 'from', 'to')} |"
+            f"| {_cell(c.description_vi)}{_span_text(c, 'từ', 'đến')}{_lists_text(c, 'danh mục', 'từ', 'đến')}"
+            f"{_unconfirmed_text(c, 'chưa xác nhận', 1)} "
+            f"| {_cell(c.description_en)}{_span_text(c, 'from', 'to')}{_lists_text(c, 'list', 'from', 'to')}"
+            f"{_unconfirmed_text(c, 'unconfirmed', 0)} |"
             for c in self.columns
         ]
         lines += [
@@ -435,6 +456,8 @@ class _Reader:
             allow_missing=self.flag(own, "allowMissing"),
             legal_basis=self.legal_basis(own.get("legalBasis")),
             register_forms=self.register_forms(own.get("registerForm"), cast(SourceKind, kind)),
+            commune_compared=own.get("communeCompared") is None or self.flag(own, "communeCompared"),
+            restricted=self.restricted(own.get("access")),
             approval=self.approval(own.get("approval")),
             contacts=self.contacts(document),
         )
@@ -508,6 +531,7 @@ class _Reader:
             since=span.since,
             until=span.until,
             codelists=lists if any(span != Span() for _, span in lists) else (),
+            unconfirmed=self.unconfirmed(own.get("unconfirmed")),
         )
 
     def type_of(self, item: dict[str, Any]) -> tuple[ColumnKind, int | None, int | None, int | None]:
@@ -691,10 +715,23 @@ class _Reader:
             self.fail("P06-CONTRACT-012", at=at)
         return " ".join(value.split())
 
+    def unconfirmed(self, value: Any) -> str:
+        if value is None:
+            return ""
+        words = self.text(value, "unconfirmed")
+        if " · " not in words:
+            self.fail("P06-CONTRACT-012", at="unconfirmed")
+        return words
+
     def legal_basis(self, value: Any) -> tuple[str, ...]:
         if value is not None and not isinstance(value, list):
             self.fail("P06-CONTRACT-014", at="legalBasis")
         return tuple(map(str, value or ()))
+
+    def restricted(self, value: Any) -> bool:
+        if value not in (None, "restricted"):
+            self.fail("P06-CONTRACT-014", at="access")
+        return value is not None
 
     def approval(self, value: Any) -> Approval:
         if value is None:
@@ -775,6 +812,11 @@ def _lists_text(column: Column, word: str, since: str, until: str) -> str:
     """Which code list holds when, for the dictionary; empty when one always does."""
     told = [f"{word} `{name}`{_span_text(span, since, until)}" for name, span in column.codelists]
     return f"; {', '.join(told)}" if told else ""
+
+
+def _unconfirmed_text(column: Column, word: str, language: int) -> str:
+    """What of a column no published text confirms, for the dictionary; English is language 0."""
+    return f" (**{word}**: {_cell(column.unconfirmed.split(' · ', 1)[language])})" if column.unconfirmed else ""
 
 
 def _cell(text: str) -> str:
