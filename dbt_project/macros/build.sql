@@ -68,6 +68,11 @@
     {{ return(contract['commune_column'] and contract['commune_span'][0] <= var('period') <= contract['commune_span'][1]) }}
 {%- endmacro %}
 
+{# Whether the source states a province, and no commune, in the period. #}
+{% macro has_province(contract) -%}
+    {{ return(contract['province_column'] and contract['province_span'][0] <= var('period') <= contract['province_span'][1]) }}
+{%- endmacro %}
+
 {# A citizen's count or sum of a source: 0 without rows, null when the source was not received. #}
 {% macro counted(column, source_name) -%}
     {{ 'coalesce(' ~ column ~ ', 0)' if received(source_name) else 'null' }}

@@ -143,7 +143,7 @@ def judge_extract(contract: Contract, extract_id: str, replay: str | None = None
             }
             asked = suite.load_source(contract.source)
             if "provinces" in suite.places_of(asked.checks):
-                places["provinces"] = _provinces(connection, places["rows"], contract.commune_column, row[2])
+                places["provinces"] = _provinces(connection, places["rows"], contract.at(period), row[2])
             subject = _Subject(
                 asked,
                 places,
@@ -230,20 +230,23 @@ _FAILED_IN_REPLAY = """(
 )"""
 
 
-def _provinces(connection: psycopg.Connection[Any], rows: str, commune_column: str | None, version: date) -> str:
+def _provinces(connection: psycopg.Connection[Any], rows: str, contract: Contract, version: date) -> str:
     """Rows per province of the list the extract declares, those without a row too: ``province_code``, ``rows``."""
-    communes = codelist.provinces(version)
-    counted = dict.fromkeys(communes.values(), 0)
-    if commune_column:
-        column = sql.Identifier(commune_column).as_string(connection)
+    provinces = codelist.provinces(version)
+    counted = dict.fromkeys(provinces.values(), 0)
+    area = contract.commune_column
+    if area is None and contract.province_column:
+        area, provinces = contract.province_column, {code: code for code in counted}
+    if area:
+        column = sql.Identifier(area).as_string(connection)
         try:
             with connection.transaction():
                 found = connection.execute(f"select {column}, count(*) from {rows} group by 1".encode()).fetchall()
         except psycopg.Error:  # whatever is wrong with the rows, the checks that ask of them say so
             return "(select null::text as province_code, 1 / 0 as rows)"
-        for commune, count in found:
-            if commune in communes:
-                counted[communes[commune]] += count
+        for code, count in found:
+            if code in provinces:
+                counted[provinces[code]] += count
     told = ", ".join(
         f"({sql.Literal(code).as_string(connection)}, {int(count)}::bigint)" for code, count in sorted(counted.items())
     )

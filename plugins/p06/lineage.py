@@ -216,6 +216,8 @@ def _column_lineage(mart: str) -> Facets:
     fields = {column.name: of("IDENTITY", False, column.name) for column in known.measures}
     if known.commune_column:
         fields["commune_code"] = of("IDENTITY", False, known.commune_column)
+    if known.province_column:
+        fields["province_code"] = of("TRANSFORMATION", False, known.province_column)
     if known.key:
         fields["record_key"] = of("TRANSFORMATION", True, *known.key)
     if known.is_sector_source:

@@ -39,8 +39,8 @@ _SHARED = (
     ("match_method", "text", "how the row was matched: id, previous_id, old_id, insurance_no, name_birth, linked, "
      "none or conflict", "cách khớp"),
     ("match_confidence", "numeric(5,4)", "one fixed number per method", "độ tin cậy của cách khớp"),
-    ("province_code", "text", "province of the row's commune, else of the matched citizen's residence",
-     "tỉnh của xã trong dòng, hoặc của nơi cư trú"),
+    ("province_code", "text", "province of the row's commune or the one it states, else of the matched citizen's residence",
+     "tỉnh của xã trong dòng hoặc tỉnh nêu trong dòng, nếu không có thì của nơi cư trú"),
 )  # fmt: skip
 _COMMUNE = (
     ("commune_code", "text", "commune as received", "mã xã như đã nhận"),
@@ -182,6 +182,8 @@ def _contracts_macro(contracts: dict[str, Contract]) -> str:
             "matched": entry.is_sector_source,
             "commune_column": entry.commune_column,
             "commune_span": _days(entry.column(entry.commune_column)) if entry.commune_column else None,
+            "province_column": entry.province_column,
+            "province_span": _days(entry.column(entry.province_column)) if entry.province_column else None,
             "compared_commune": None if name in COMMUNE_NOT_COMPARED else entry.commune_column,
             "insurance_column": INSURANCE_COLUMN.get(name),
             "service_column": SERVICE_COLUMN.get(name),
@@ -212,8 +214,11 @@ def fact_columns(known: Contract) -> tuple[MartColumn, ...]:
 def _fact_model(known: Contract) -> dict[str, Any]:
     mart = str(known.mart)
     required = ["period", "record_key", "match_method", "match_confidence"]
-    commune = known.column(known.commune_column) if known.commune_column else None
-    required += ["commune_code"] if commune and commune.required and not (commune.since or commune.until) else []
+    required += [
+        area
+        for area, name in (("commune_code", known.commune_column), ("province_code", known.province_column))
+        if name and (column := known.column(name)).required and not (column.since or column.until)
+    ]
     required += [c.name for c in known.measures if c.required and not (c.since or c.until)]
     tests = [
         _test(f"{mart}_has_one_row_per_record", "unique_grain", "a record stands once", columns=["record_key"]),
