@@ -21,8 +21,6 @@ from p06.settings import settings
 PARTS = ("models", "macros", "tests")
 GENERATED = "generated"
 
-# The commune of a parcel says where the land is, not where its holder lives: it is never compared with a residence.
-COMMUNE_NOT_COMPARED = frozenset({"land_parcel"})
 # The source whose health card carries the social insurance number that another source is keyed by.
 INSURANCE_COLUMN = {"health_visit": "insurance_card_no"}
 # When a row is one service on one day, the column that says which: nobody is served after death.
@@ -184,7 +182,7 @@ def _contracts_macro(contracts: dict[str, Contract]) -> str:
             "commune_span": _days(entry.column(entry.commune_column)) if entry.commune_column else None,
             "province_column": entry.province_column,
             "province_span": _days(entry.column(entry.province_column)) if entry.province_column else None,
-            "compared_commune": None if name in COMMUNE_NOT_COMPARED else entry.commune_column,
+            "compared_commune": entry.compared_commune,
             "insurance_column": INSURANCE_COLUMN.get(name),
             "service_column": SERVICE_COLUMN.get(name),
             "holds": name in HOLDINGS,
