@@ -53,14 +53,15 @@
     {%- endfor -%}
 {%- endmacro %}
 
-{# The contracts of the sources that have a fact mart, by name. #}
+{# The contracts of the sources that have a fact mart, by name; without those the build has nothing to do for: neither
+   received for the period nor due. While the project is parsed all of them stand here, so that dbt knows every ref. #}
 {% macro fact_sources() -%}
-    {{ return(contracts().values() | selectattr('mart') | sort(attribute='source') | list) }}
+    {{ return(contracts().values() | selectattr('mart') | rejectattr('source', 'in', var('left_out')) | sort(attribute='source') | list) }}
 {%- endmacro %}
 
-{# The contracts of the sources whose rows are matched against the register, by name. #}
+{# The contracts of the sources whose rows are matched against the register, by name; without those left out. #}
 {% macro matched_sources() -%}
-    {{ return(contracts().values() | selectattr('matched') | sort(attribute='source') | list) }}
+    {{ return(contracts().values() | selectattr('matched') | rejectattr('source', 'in', var('left_out')) | sort(attribute='source') | list) }}
 {%- endmacro %}
 
 {# Whether the source states a commune in the period. #}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from functools import cache
@@ -256,6 +256,10 @@ class Contract:
         )
         return replace(shape, hash=_hash(_timeless(shape)))
 
+    def is_due(self, period: Period) -> bool:
+        """Whether a release of the period waits for this source."""
+        return self.due_from is None or self.due_from <= period
+
     def register_form(self, period: Period) -> RegisterForm:
         """What a register's extract of the period holds: the rows that changed, or everyone (a snapshot)."""
         return next((form for form, span in self.register_forms if period in span), "changes")
@@ -333,6 +337,13 @@ def load(source: str) -> Contract:
     except KeyError:
         shown = source if _IDENTIFIER.fullmatch(source) else None
         raise UnknownSource("P06-CONTRACT-002", source=shown) from None
+
+
+def left_out(period: Period, received: Container[str]) -> frozenset[str]:
+    """The sources a build of the period has nothing to do for: neither received for it nor due."""
+    return frozenset(
+        source for source, known in load_all().items() if source not in received and not known.is_due(period)
+    )
 
 
 def parse(path: Path) -> Contract:

@@ -158,6 +158,8 @@ def judge_extract(contract: Contract, extract_id: str, replay: str | None = None
 def judge_build(period: Period, build_id: int, state: int | None = None) -> Verdict:
     """Gate 2: every mart of one build, and the register state it will publish (default: the one its row names).
 
+    The fact of a source that is neither pinned for the period nor due is left alone.
+
     Answers are stored as ``build:<id>`` (``#2`` … when judged again). Raises P06Error P06-GATE-011 when the period
     has no such build; a suite that cannot be read blocks.
     """
@@ -174,10 +176,13 @@ def judge_build(period: Period, build_id: int, state: int | None = None) -> Verd
                 ([period.first_day, period.shift(-1).first_day],),
             ).fetchall()
         )
+        received = connection.execute(
+            "select source from control.build_extract where build_id = %s and period = %s", (build_id, period.first_day)
+        ).fetchall()
         results: list[CheckResult] = []
         subjects = []
         keeper = Keeper(connection, period, build_id)
-        for mart in suite.marts():
+        for mart in suite.marts_of(period, [source for (source,) in received]):
             broken = _results("mart", mart, period)
             results += broken
             if not broken:

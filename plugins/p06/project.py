@@ -195,9 +195,17 @@ def _contracts_macro(contracts: dict[str, Contract]) -> str:
     return f"{{# What the contracts say, for models to derive from. #}}\n{{% macro contracts() %}}\n{{% do return({text}) %}}\n{{% endmacro %}}\n"
 
 
+def tag(source: str) -> str:
+    """The tag of the models that say something only of a source's rows: its fact, and whoever else bears it.
+
+    Neither they nor the tests that look at them are run in a build that has nothing to do for the source.
+    """
+    return f"of_{source}"
+
+
 def _fact_sql(known: Contract) -> str:
     return (
-        "{{ config(indexed=[['citizen_token']]) }}\n\n"
+        f"{{{{ config(indexed=[['citizen_token']], tags=['{tag(known.source)}']) }}}}\n\n"
         f"-- depends on {{{{ ref('stg_{known.source}') }}}}\n{{{{ fact('{known.source}') }}}}\n"
     )
 
