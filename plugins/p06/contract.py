@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from functools import cache
@@ -115,6 +115,7 @@ class Column:
     in_mart: bool  # carried into the fact mart under this name (includes the commune and province columns)
     since: Period | None = None
     until: Period | None = None
+    synthetic: Mapping[str, Any] = field(default_factory=dict, compare=False)  # how a synthetic country fills it
     codelists: tuple[tuple[str, Span], ...] = ()  # when it changes over time: each list with its periods
     unconfirmed: str = ""  # what of it no published text confirms, English · Vietnamese; empty when nothing
 
@@ -214,6 +215,7 @@ class Contract:
     commune_compared: bool = True  # False: the commune says where something is, not where the person lives
     restricted: bool = False  # its mart is read by holders of p06_sensitive alone
     approval: Approval = "never"  # when a month with its data waits for a quality officer before it is published
+    synthetic: Mapping[str, Any] = field(default_factory=dict, compare=False)  # which rows a synthetic country has
     contacts: tuple[str, ...] = field(default=(), compare=False)  # addresses of the sender's desk
     hash: str = field(default="", compare=False)
 
@@ -468,6 +470,7 @@ class _Reader:
             province_column=self.province,
             commune_compared=own.get("communeCompared") is None or self.flag(own, "communeCompared"),
             restricted=self.restricted(own.get("access")),
+            synthetic=self.synthetic(own.get("synthetic")),
             approval=self.approval(own.get("approval")),
             contacts=self.contacts(document),
         )
@@ -540,6 +543,7 @@ class _Reader:
             in_mart=in_mart,
             since=span.since,
             until=span.until,
+            synthetic=self.synthetic(own.get("synthetic")),
             codelists=lists if any(span != Span() for _, span in lists) else (),
             unconfirmed=self.unconfirmed(own.get("unconfirmed")),
         )
@@ -742,6 +746,11 @@ class _Reader:
         if value not in (None, "restricted"):
             self.fail("P06-CONTRACT-014", at="access")
         return value is not None
+
+    def synthetic(self, value: Any) -> Mapping[str, Any]:
+        if value is not None and not isinstance(value, dict):
+            self.fail("P06-CONTRACT-014", at="synthetic")
+        return value or {}
 
     def approval(self, value: Any) -> Approval:
         if value is None:
