@@ -76,9 +76,8 @@ class _Rows:
                 if word not in known:
                     raise self._wrong(at, word)
         self.own = contract.synthetic
-        cut = contract.cut_off_day
-        self.last = day(country.period.as_of(cut))
-        self.first = day(country.period.first_day) if cut is None else day(country.period.shift(-1).as_of(cut)) + 1
+        self.first = day(country.period.begins(contract.cut_off_day))
+        self.last = day(country.period.as_of(contract.cut_off_day))
         events = contract.kind == "events"
         self.purpose = f"{contract.source} {country.period}" if events else contract.source
         self.events = events
