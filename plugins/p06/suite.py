@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -201,6 +201,12 @@ def marts() -> tuple[str, ...]:
     facts = _facts().keys()
     asked = {mart for mart in written if mart in facts or not mart.startswith("fct_")}
     return tuple(sorted(asked | facts)) if written else ()
+
+
+def marts_of(period: Period, received: Container[str]) -> tuple[str, ...]:
+    """The marts gate 2 judges in a build of the period: not the facts of sources neither ``received`` nor due."""
+    idle = {contract.load(source).mart for source in contract.left_out(period, received)}
+    return tuple(mart for mart in marts() if mart not in idle)
 
 
 def waivers() -> tuple[Waiver, ...]:
