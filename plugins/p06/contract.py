@@ -115,6 +115,7 @@ class Column:
     since: Period | None = None
     until: Period | None = None
     codelists: tuple[tuple[str, Span], ...] = ()  # when it changes over time: each list with its periods
+    unconfirmed: str = ""  # what of it no published text confirms, English · Vietnamese; empty when nothing
 
     def at(self, period: Period) -> Column | None:
         """The column as it is in a period; None when it is not in force then."""
@@ -208,6 +209,8 @@ class Contract:
     allow_missing: bool = False
     legal_basis: tuple[str, ...] = ()
     register_forms: tuple[tuple[RegisterForm, Span], ...] = ()  # of a register; in other periods it sends changes
+    commune_compared: bool = True  # False: the commune says where something is, not where the person lives
+    restricted: bool = False  # its mart is read by holders of p06_sensitive alone
     approval: Approval = "never"  # when a month with its data waits for a quality officer before it is published
     contacts: tuple[str, ...] = field(default=(), compare=False)  # addresses of the sender's desk
     hash: str = field(default="", compare=False)
@@ -216,6 +219,11 @@ class Contract:
     def is_sector_source(self) -> bool:
         """Whether its rows are matched against the register."""
         return self.has_identity and self.kind != "register"
+
+    @property
+    def compared_commune(self) -> str | None:
+        """The column matching compares with the residence, if there is one."""
+        return self.commune_column if self.commune_compared else None
 
     @property
     def measures(self) -> tuple[Column, ...]:
@@ -435,6 +443,8 @@ class _Reader:
             allow_missing=self.flag(own, "allowMissing"),
             legal_basis=self.legal_basis(own.get("legalBasis")),
             register_forms=self.register_forms(own.get("registerForm"), cast(SourceKind, kind)),
+            commune_compared=own.get("communeCompared") is None or self.flag(own, "communeCompared"),
+            restricted=self.restricted(own.get("access")),
             approval=self.approval(own.get("approval")),
             contacts=self.contacts(document),
         )
@@ -508,6 +518,7 @@ class _Reader:
             since=span.since,
             until=span.until,
             codelists=lists if any(span != Span() for _, span in lists) else (),
+            unconfirmed=self.unconfirmed(own.get("unconfirmed")),
         )
 
     def type_of(self, item: dict[str, Any]) -> tuple[ColumnKind, int | None, int | None, int | None]:
@@ -691,10 +702,23 @@ class _Reader:
             self.fail("P06-CONTRACT-012", at=at)
         return " ".join(value.split())
 
+    def unconfirmed(self, value: Any) -> str:
+        if value is None:
+            return ""
+        words = self.text(value, "unconfirmed")
+        if " · " not in words:
+            self.fail("P06-CONTRACT-012", at="unconfirmed")
+        return words
+
     def legal_basis(self, value: Any) -> tuple[str, ...]:
         if value is not None and not isinstance(value, list):
             self.fail("P06-CONTRACT-014", at="legalBasis")
         return tuple(map(str, value or ()))
+
+    def restricted(self, value: Any) -> bool:
+        if value not in (None, "restricted"):
+            self.fail("P06-CONTRACT-014", at="access")
+        return value is not None
 
     def approval(self, value: Any) -> Approval:
         if value is None:

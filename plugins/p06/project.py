@@ -23,8 +23,6 @@ PARTS = ("models", "macros", "tests", "seeds")
 NOT_BUILT = "seeds/"
 GENERATED = "generated"
 
-# The commune of a parcel says where the land is, not where its holder lives: it is never compared with a residence.
-COMMUNE_NOT_COMPARED = frozenset({"land_parcel"})
 # The source whose health card carries the social insurance number that another source is keyed by.
 INSURANCE_COLUMN = {"health_visit": "insurance_card_no"}
 # When a row is one service on one day, the column that says which: nobody is served after death.
@@ -189,7 +187,7 @@ def _contracts_macro(contracts: dict[str, Contract]) -> str:
             "matched": entry.is_sector_source,
             "commune_column": entry.commune_column,
             "commune_span": _days(entry.column(entry.commune_column)) if entry.commune_column else None,
-            "compared_commune": None if name in COMMUNE_NOT_COMPARED else entry.commune_column,
+            "compared_commune": entry.compared_commune,
             "insurance_column": INSURANCE_COLUMN.get(name),
             "service_column": SERVICE_COLUMN.get(name),
             "holds": name in HOLDINGS,

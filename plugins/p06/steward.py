@@ -24,7 +24,6 @@ from psycopg import sql
 from p06 import contract, database, seal, token
 from p06.errors import P06Error, UsageError
 from p06.period import Period
-from p06.project import COMMUNE_NOT_COMPARED
 
 Connection = psycopg.Connection[Any]
 Verdict = Literal["accept", "reject"]
@@ -102,7 +101,7 @@ class Entry:
 
 def compared_commune(known: contract.Contract) -> str | None:
     """The column whose commune is compared with the residence; None when the source has none that is."""
-    return None if known.source in COMMUNE_NOT_COMPARED else known.commune_column
+    return known.compared_commune
 
 
 def records(source: str, identities: Iterable[Identity]) -> list[str]:

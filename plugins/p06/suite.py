@@ -314,7 +314,8 @@ def _facts() -> dict[str, contract.Contract]:
 
 def _plain_fact(promised: contract.Contract) -> dict[str, Any]:
     """The suite of a fact mart nobody wrote one for: what holds for every fact."""
-    return {"mart": promised.mart, "of_source": promised.source, "owner": promised.owner, "include": ["fact"]}
+    owner = f"quality-{promised.sector}"
+    return {"mart": promised.mart, "of_source": promised.source, "owner": owner, "include": ["fact"]}
 
 
 def _built(kind: Kind, name: str, stated: dict[str, Any], file: str) -> Suite:
