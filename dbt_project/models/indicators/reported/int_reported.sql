@@ -1,7 +1,12 @@
 -- one row per figure and area: a share when it has a denominator, else a count
 -- depends on the models of all sources; those of a source that was not received give no rows
 {{ config(materialized='work_table', schema='build') }}
-{%- set sources = ['bank_kyc'] %}
+{%- set sources = [
+    'bank_kyc', 'citizen_feedback', 'civil_status_event', 'eid_account',
+    'health_ebook', 'id_card_issuance', 'judicial_certificate', 'land_digitisation',
+    'organisation_eid', 'party_member', 'public_service_catalogue', 'public_service_dossier',
+    'social_security_payment',
+] %}
 
 {%- for source_name in sources %}
 -- depends on {{ ref('reported__' ~ source_name) }}
