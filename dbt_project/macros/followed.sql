@@ -45,7 +45,7 @@ inner join (
         old_id,
         min(citizen_id) as citizen_id
     from {{ ref('int_register_number') }}
-    where is_newest and old_id is not null
+    where is_newest and old_id in (select old_id from {{ rows }})
     group by old_id
     having count(*) = 1
 ) as o on o.old_id = r.old_id
