@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 Report = Callable[[str], None]
 EARLIEST_AREAS = date(1900, 1, 1)
 REGISTER = "population_register"
+# What is registered in a month is followed for three more: a build reads these sources' extracts of so many months back.
+FOLLOWED = ("civil_status_event", "social_security_payment")
+FOLLOWED_MONTHS = 3
 HORIZON = "horizon"  # the part of a register state that names the last month it reaches, as YYYYMM
 
 # What a row of vault.register_row is made with; macros that have nothing to do with it stand in other files.
@@ -104,6 +107,7 @@ class BuildSpec:
     state_after: int  # the state this build reads; written ahead when it is another
     model: Model | None = None  # of linkage, when it is enabled
     decisions: tuple[Decision, ...] = ()  # of stewards, about records the extracts hold
+    earlier: tuple[ExtractRef, ...] = ()  # of the months before, for what is followed from month to month
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,17 @@ class FailedTest:
     name: str
     model: str
     failures: int
+
+
+def followed(accepted: Mapping[Period, Mapping[str, ExtractRef]], period: Period) -> tuple[ExtractRef, ...]:
+    """The extracts of the months before that a build of the period reads; none while no event is there to follow."""
+    window = [period.shift(-back) for back in range(FOLLOWED_MONTHS, 0, -1)]
+    events = FOLLOWED[0]
+    if not any(events in accepted.get(month, {}) for month in (*window, period)):
+        return ()
+    return tuple(
+        accepted[month][source] for source in FOLLOWED for month in window if source in accepted.get(month, {})
+    )
 
 
 def build(spec: BuildSpec, report: Report = lambda text: None) -> list[FailedTest]:
@@ -144,6 +159,11 @@ def run_models(spec: BuildSpec, report: Report = lambda text: None) -> None:
             _record_state(spec, connection)
 
 
+def _follows(spec: BuildSpec) -> bool:
+    """Whether there are events to follow; a month without any has no rows in the marts of linked procedures."""
+    return any(ref.source == FOLLOWED[0] for ref in (*spec.extracts.values(), *spec.earlier))
+
+
 def write_state(spec: BuildSpec, report: Report = lambda text: None) -> list[FailedTest]:
     """The register's next state alone, for a build whose own was undone; no mart of the month is made.
 
@@ -162,8 +182,9 @@ def write_state(spec: BuildSpec, report: Report = lambda text: None) -> list[Fai
 
 
 def _idle(spec: BuildSpec) -> list[str]:
-    """dbt's selection of the models, and with them the tests, of sources the build has nothing to do for."""
-    return [f"tag:{project.tag(source)}" for source in sorted(contract.left_out(spec.period, spec.extracts))]
+    """dbt's selection of the models, and with them the tests, of sources and events the build has nothing to do for."""
+    idle = [f"tag:{project.tag(source)}" for source in sorted(contract.left_out(spec.period, spec.extracts))]
+    return idle if _follows(spec) else [*idle, "tag:followed"]
 
 
 def _run_linked(spec: BuildSpec, variables: dict[str, Any], report: Report, idle: list[str]) -> None:
@@ -277,6 +298,16 @@ def _variables(spec: BuildSpec, connection: psycopg.Connection[Any], moves: bool
         },
         "left_out": sorted(contract.left_out(spec.period, spec.extracts)),
         "register": [_mark(ref) for ref in _formed(spec.register)],
+        "earlier": [
+            {
+                "source": ref.source,
+                "period": ref.period.first_day.isoformat(),
+                "leaf": ref.leaf,
+                "area_edition": _area_edition(ref).isoformat(),
+            }
+            for ref in spec.earlier
+        ],
+        "followed_from": spec.period.shift(-FOLLOWED_MONTHS).first_day.isoformat(),
     }
     return variables | (_register_changes(spec, connection) if moves else {})
 

@@ -12,7 +12,8 @@ from p06.errors import UsageError
 from p06.period import Period
 
 PER_PERIOD = (
-    "citizen_month", "indicator", "indicator_commune_restated", "indicator_restated", "match_summary", "reconciliation",
+    "citizen_month", "indicator", "indicator_commune_restated", "indicator_count", "indicator_restated", "linked_birth",
+    "linked_death", "match_summary", "payment_after_death", "reconciliation",
 )  # fmt: skip
 ALWAYS = ("area_change", "area_today", "dim_area", "dim_citizen")
 

@@ -180,7 +180,8 @@ with judged as (
     union all
     select c.*, e.period, c.extract_id
     from control.build as b
-    inner join control.build_extract as e on e.build_id = b.build_id and e.period <= b.period
+    inner join control.build_extract as e
+        on e.build_id = b.build_id and (e.period = b.period or e.period < b.period and e.source = 'population_register')
     inner join quality.check_result as c on c.extract_id = e.extract_id
     where b.build_id = %(build)s
 ),

@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from p06 import as_published, codelist, contract, database, fault, lock, project
+from p06 import as_published, codelist, contract, database, fault, lock, project, published_figure
 from p06.codelist import CodeListError
 from p06.errors import P06Error
 from p06.period import Period
@@ -137,7 +137,8 @@ def sync() -> bool:
     """Make or extend the build tables and the views over them, and load the area lists; whether anything changed.
 
     Nothing is ever dropped or renamed, columns are only added. What a reader holds is tried again. Raises P06Error
-    P06-BUILD-005 when a published column would change its type, P06-BUILD-006 when an area list cannot be read, Busy
+    P06-BUILD-005 when a published column would change its type, P06-BUILD-006 when an area list cannot be read, 007 when
+    the register of printed figures cannot, Busy
     P06-DB-006 when a view has to change and one reader held it all the time.
     """
     return lock.patiently(_sync, "P06-DB-006")
@@ -157,6 +158,8 @@ def _sync() -> bool:
         if known.get("area_today") != _both_lists():
             connection.execute(_RESTATE_AREAS)
             _remember(connection, "area_today", _both_lists())
+        for name, sha256 in published_figure.load(connection, known).items():
+            _remember(connection, name, sha256)
         for model in models.values():
             _extend_table(connection, model)
     with database.connect("admin") as connection:
@@ -248,6 +251,7 @@ def _stamp() -> str:
     ):  # fmt: skip
         digest.update(repr(part).encode())
     digest.update(as_published.text().encode())
+    digest.update(published_figure.stamp().encode())
     digest.update(_both_lists().encode())
     return digest.hexdigest()
 
@@ -513,6 +517,7 @@ def _views(models: dict[str, Model]) -> Iterable[View]:
         "Mỗi đơn vị hành chính, ở bất kỳ thời điểm nào, nay thuộc đơn vị nào theo danh mục mới nhất",
         _AREA_TODAY, "t", "build.area_today as t",
     )  # fmt: skip
+    yield from published_figure.views()
 
 
 def _restated(model: Model) -> str | None:

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from p06 import approval, codelist, contract, reason, steward, token
-from p06.build import ExtractRef
+from p06.build import ExtractRef, followed
 from p06.period import Period, months
 from p06.reason import REGISTER, Delivered, Reason
 from p06.settings import settings
@@ -35,6 +35,7 @@ class Inputs:
     content: dict[str, Any]
     model: Model | None = None  # when linkage is enabled
     decisions: tuple[steward.Decision, ...] = ()  # of stewards, about records the extracts hold
+    earlier: tuple[ExtractRef, ...] = ()  # of the months before, for what is followed from month to month
 
     @property
     def fingerprint(self) -> str:
@@ -145,7 +146,10 @@ class Ledger:
             content["linkage"] = self.model.hash
         if decided:
             content["decisions"] = decided
-        return Inputs(period, extracts, self.register, json.loads(json.dumps(content)), self.model, decisions)
+        earlier = followed(self.accepted, period)
+        if earlier:
+            content["earlier"] = [(ref.source, str(ref.period), *self.marks[ref.extract_id]) for ref in earlier]
+        return Inputs(period, extracts, self.register, json.loads(json.dumps(content)), self.model, decisions, earlier)
 
     def _form(self, ref: ExtractRef) -> tuple[str, ...]:
         """Named where it is not the changes alone."""
@@ -509,11 +513,12 @@ def _linkage_differences(month: str, before: dict[str, Any], after: dict[str, An
 
 
 def _moved_extracts(month: str, before: dict[str, Any], after: dict[str, Any], ledger: Ledger) -> list[Reason]:
-    """The month's own extracts, then the register months up to it."""
+    """The month's own extracts, then the register months up to it, then those of months before that are followed."""
 
     def marks(content: dict[str, Any]) -> dict[tuple[int, str], Sequence[Any]]:
         own = {(0, source): mark for source, mark in content["extracts"].items()}
-        return own | {(1, at): mark for at, *mark in content["register"]}
+        own |= {(1, at): mark for at, *mark in content["register"]}
+        return own | {(2, f"{source} {at}"): mark for source, at, *mark in content.get("earlier", ())}
 
     old, new = marks(before), marks(after)
     apart = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]

@@ -191,6 +191,8 @@ def _name(one: Delivered) -> str:
 def _follows(one: Delivered, month: str) -> str:
     if one.source == REGISTER:
         return f"who is who in {month} follows the register, so every row is matched again"
+    if one.period != month:
+        return f"the events of {one.period} are followed up to {month}, so their steps are asked for again"
     return f"its facts and the figures of {month} that rest on them are built again"
 
 

@@ -452,7 +452,7 @@ _INPUTS_OF_RELEASES = """
 with read as (
     select
         r.release_id,
-        case when x.source = %(register)s then concat_ws(' ', x.source, to_char(x.period, 'YYYY-MM')) else x.source end
+        case when x.source = %(register)s or x.period <> r.period then concat_ws(' ', x.source, to_char(x.period, 'YYYY-MM')) else x.source end
             as source,
         concat_ws(' ', x.extract_id, case when e.replay_number > 0 then concat('replay ', e.replay_number) end) as extract
     from control.release as r

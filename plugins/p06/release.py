@@ -421,18 +421,19 @@ def _spec(connection: psycopg.Connection[Any], ledger: Ledger, period: Period, b
         state_after=after,
         model=inputs.model,
         decisions=inputs.decisions,
+        earlier=inputs.earlier,
     )
 
 
 def _pin(connection: psycopg.Connection[Any], spec: BuildSpec) -> None:
-    """Say in the ledger which extracts the build reads, those of its register state included."""
+    """Say in the ledger which extracts the build reads, those of its register state and of months before included."""
     with connection.cursor() as cursor:
         cursor.executemany(
             "insert into control.build_extract (build_id, source, period, extract_id) values (%s, %s, %s, %s)"
             " on conflict (build_id, source, period) do update set extract_id = excluded.extract_id",
             [
                 (spec.build_id, ref.source, ref.period.first_day, ref.extract_id)
-                for ref in (*spec.extracts.values(), *spec.register)
+                for ref in (*spec.extracts.values(), *spec.register, *spec.earlier)
             ],
         )
 

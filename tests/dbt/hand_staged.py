@@ -108,7 +108,11 @@ class Warehouse:
             current = build.register_is_current(connection, before, register, horizon)
         after = before if current else before + 1
         self.builds += 1
-        spec = BuildSpec(self.builds, month, extracts, register, horizon, before, after, model, decisions)
+        by_month: dict[Period, dict[str, ExtractRef]] = {}
+        for (source, at), ref in self.accepted.items():
+            by_month.setdefault(at, {})[source] = ref
+        earlier = build.followed(by_month, month)
+        spec = BuildSpec(self.builds, month, extracts, register, horizon, before, after, model, decisions, earlier)
         build.run_models(spec)
         failed = build.run_tests(spec) if test else []
         if publish:
@@ -168,7 +172,7 @@ class Warehouse:
                 "insert into control.build_extract (build_id, source, period, extract_id) values (%s, %s, %s, %s)",
                 [
                     (spec.build_id, ref.source, ref.period.first_day, ref.extract_id)
-                    for ref in (*spec.extracts.values(), *spec.register)
+                    for ref in (*spec.extracts.values(), *spec.register, *spec.earlier)
                 ],
             )
             let_pass(connection, spec.build_id)

@@ -13,6 +13,15 @@ counts as (
         denominator
     from {{ ref('indicator__' ~ code) }}
     {%- endfor %}
+    union all
+    select
+        indicator_code,
+        area_level,
+        area_code,
+        numerator,
+        denominator
+    from {{ ref('int_reported') }}
+    where unit is null
 )
 
 select
