@@ -13,6 +13,7 @@ from p06.period import Period
 
 PER_PERIOD = (
     "citizen_month", "indicator", "indicator_commune_restated", "indicator_restated", "match_summary", "reconciliation",
+    "scorecard",
 )  # fmt: skip
 ALWAYS = ("area_change", "area_today", "dim_area", "dim_citizen")
 
