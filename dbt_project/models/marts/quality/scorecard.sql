@@ -86,34 +86,34 @@ extracts as (
 ),
 
 -- of a state every commune has rows; of events or changes some months have none
-named_communes as (
+communes as (
     {%- for contract in received_sources if contract['kind'] == 'state' and has_commune(contract) %}
-    select distinct
+    select
         '{{ contract["source"] }}' as source,
-        a.area_code
-    from (select distinct {{ contract['commune_column'] }} as code from {{ staged(contract['source']) }} as s) as sent
-    inner join {{ ref('int_area_in_period') }} as a
-        on a.level = 'commune'
-        and a.edition = {{ area_edition(contract['source']) }}
-        and a.code = sent.code
+        a.area_code,
+        a.province_code,
+        bool_or(sent.code is not null) as is_named
+    from {{ ref('int_area_in_period') }} as a
+    left join (
+        select distinct {{ contract['commune_column'] }} as code
+        from {{ staged(contract['source']) }} as s
+    ) as sent on sent.code = a.code
+    where a.level = 'commune' and a.edition = {{ area_edition(contract['source']) }}
+    group by a.area_code, a.province_code
     union all
     {%- endfor %}
-    select null::text as source, null::text as area_code where false
+    select null::text as source, null::text as area_code, null::text as province_code, null::boolean as is_named
+    where false
 ),
 
-communes as (
+communes_by_province as (
     select
-        n.source,
-        case when grouping(a.parent_code) = 0 then a.parent_code else 'VN' end as province_code,
-        count(c.area_code) as named,
+        source,
+        case when grouping(province_code) = 0 then province_code else 'VN' end as province_code,
+        count(*) filter (where is_named) as named,
         count(*) as in_force
-    from (select distinct source from named_communes) as n
-    cross join {{ source('reference', 'dim_area') }} as a
-    left join named_communes as c
-        on c.source = n.source
-        and c.area_code = a.code
-    where a.level = 'commune' and a.valid_from <= {{ as_of() }} and (a.valid_to is null or a.valid_to > {{ as_of() }})
-    group by grouping sets ((n.source), (n.source, a.parent_code))
+    from communes
+    group by grouping sets ((source), (source, province_code))
 ),
 
 shares as (
@@ -155,7 +155,7 @@ shares as (
         'communes_named',
         named,
         in_force
-    from communes
+    from communes_by_province
     union all
     select
         e.source,
