@@ -100,8 +100,9 @@ def read(
     since: Period | None = None,
     until: Period | None = None,
     province: str | None = None,
+    provinces: bool = False,
 ) -> list[Score]:
-    """What readers see of some months (all by default), of one area or of all; whole sources first.
+    """What readers see of some months (all by default), of one area, of all provinces or of all; whole sources first.
 
     ``connection`` may read schema marts, of a warehouse that has its views.
     """
@@ -112,6 +113,7 @@ def read(
                 "since": since.first_day if since else None,
                 "until": until.first_day if until else None,
                 "province": province,
+                "provinces": provinces,
             },
         ).fetchall()
 
@@ -174,5 +176,6 @@ from (
 where (%(since)s::date is null or period >= %(since)s)
     and (%(until)s::date is null or period <= %(until)s)
     and (%(province)s::text is null or province_code = %(province)s)
+    and (not %(provinces)s or province_code <> 'VN')
 order by period, source, province_code <> 'VN', province_code, measure
 """
