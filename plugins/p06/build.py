@@ -287,6 +287,7 @@ def _variables(spec: BuildSpec, connection: psycopg.Connection[Any], moves: bool
         "extracts": {
             name: {
                 "leaf": ref.leaf,
+                "extract_id": ref.extract_id,
                 "revision": ref.revision,
                 "received": ref.received,
                 "duplicates": ref.duplicates,

@@ -20,6 +20,7 @@ from p06.commands.printing import show_json, show_table
 from p06.commands.progress import Bar
 from p06.commands.record import diff
 from p06.commands.record import show as show_release
+from p06.commands.scorecard import scorecard
 from p06.commands.site import site
 from p06.commands.verify import verify
 from p06.errors import P06Error, Refused, UsageError, messages
@@ -672,6 +673,7 @@ app.command(epilog="Example: p06 approve 2024-02 --why 'the flood closed three c
 app.command(epilog="Example: p06 reject 2024-02 --why 'the sender mends the fees'")(approval.reject)
 app.command(epilog="Example: p06 export indicator --period 2024-03 --to indicator.xlsx")(export)
 app.command(epilog="Example: p06 checks health_visit")(checks)
+app.command(epilog="Example: p06 scorecard --province 01 --period 2024-03")(scorecard)
 app.command(epilog="Example: p06 site --to pages")(site)
 app.command(epilog="Example: p06 conflicts health_visit 2024-02 --to conflicts.html")(conflicts)
 app.command(epilog="Example: p06 diff 2024-02.1 2024-02.2")(diff)

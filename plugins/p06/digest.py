@@ -13,7 +13,7 @@ from p06.period import Period
 
 PER_PERIOD = (
     "citizen_month", "indicator", "indicator_commune_restated", "indicator_count", "indicator_restated", "linked_birth",
-    "linked_death", "match_summary", "payment_after_death", "reconciliation",
+    "linked_death", "match_summary", "payment_after_death", "reconciliation", "scorecard",
 )  # fmt: skip
 ALWAYS = ("area_change", "area_today", "dim_area", "dim_citizen")
 

@@ -248,6 +248,7 @@ def _stamp() -> str:
     digest.update(repr(sorted(restricted())).encode())
     for part in (
         _WHO, _EDITION, _FOUND, _OF_EXTRACT, _RELEASE, _FOOTNOTE, _AREA, _AREA_CHANGE, _AREA_TODAY, _RESTATED, _RESTATE_AREAS,
+        _TIMING,
     ):  # fmt: skip
         digest.update(repr(part).encode())
     digest.update(as_published.text().encode())
@@ -505,6 +506,11 @@ def _views(models: dict[str, Model]) -> Iterable[View]:
         "control.footnote as t inner join control.published as p on p.release_id = t.release_id and p.period = t.period",
     )  # fmt: skip
     yield (
+        "marts", "scorecard_timing", "When the data of each source came and were published; measures like those of the scorecard",
+        "Dữ liệu của từng nguồn được gửi và công bố khi nào; các số đo cùng dạng với scorecard",
+        models["scorecard"].columns, "t", _TIMING,
+    )  # fmt: skip
+    yield (
         "marts", "dim_area", "Provinces and communes by the days their codes are valid",
         "Tỉnh và xã theo thời gian hiệu lực của mã", _AREA, "t", "build.dim_area as t",
     )  # fmt: skip
@@ -540,6 +546,26 @@ def _restated(model: Model) -> str | None:
     )
 
 
+# Days from the last day of the month, in Vietnam. What is late or not depends on when somebody acted, not on the data:
+# hence beside the scorecard and not in it.
+_TIMING = """(
+    with waited as (
+        select a.period, a.source, 'days_to_delivery' as measure, min(e.produced_at) as moment
+        from control.accepted as a
+        inner join control.extract as e on e.source = a.source and e.period = a.period
+        group by a.period, a.source
+        union all
+        select r.period, i.source, 'days_to_publication', min(r.published_at)
+        from control.release as r
+        inner join control.build_extract as i on i.build_id = r.build_id and i.period = r.period
+        group by r.period, i.source
+    )
+    select
+        period, source, 'VN' as province_code, 'dung_chung' as word, measure, null::bigint as numerator, 1::bigint as denominator,
+        greatest((moment at time zone interval '7 hours')::date - (period + interval '1 month - 1 day')::date, 0)::numeric(16, 10)
+        as value, 'days' as unit
+    from waited
+) as t"""
 _EXPRESSION = {
     ("identified", "citizen_id"): "lpad(i.citizen_id::text, 12, '0')",
     ("identified", "full_name"): "i.full_name",

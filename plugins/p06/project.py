@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from p06 import contract
-from p06.contract import Column, Contract
+from p06.contract import IDENTITY, Column, Contract
 from p06.errors import P06Error
 from p06.settings import settings
 
@@ -123,6 +123,21 @@ def computed_from() -> dict[str, list[str]]:
     return _computed_from(content_hash())
 
 
+def meta(model: str) -> Mapping[str, Any]:
+    """What a model's YAML says of it under ``config.meta``. Raises KeyError."""
+    return _metas(content_hash())[model]
+
+
+@cache
+def _metas(content: str) -> dict[str, Mapping[str, Any]]:
+    return {
+        entry["name"]: entry.get("config", {}).get("meta", {})
+        for path, text in _files().items()
+        if path.startswith("models/") and path.endswith(".yml")
+        for entry in yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)).get("models", ())
+    }
+
+
 @cache
 def _computed_from(content: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
@@ -190,7 +205,13 @@ def _contracts_macro(contracts: dict[str, Contract]) -> str:
     known = {
         name: {
             "source": name,
+            "kind": entry.kind,
             "mart": entry.mart,
+            "has_identity": entry.has_identity,
+            "has_update": any(column.name == "updated_at" for column in entry.columns),
+            "optional": [{"name": c.name, "span": _days(c)} for c in entry.columns if _may_be_empty(c)],
+            "described": sum(1 for c in entry.columns if c.description_en and c.description_vi),
+            "has_legal_basis": bool(entry.legal_basis),
             "matched": entry.is_sector_source,
             "commune_column": entry.commune_column,
             "commune_span": _days(entry.column(entry.commune_column)) if entry.commune_column else None,
@@ -287,6 +308,11 @@ def _days(column: Column) -> list[str]:
     ]
 
 
+def _may_be_empty(column: Column) -> bool:
+    """Whether a sender may leave the column empty; a person's numbers are counted by themselves."""
+    return not column.required and column.name not in IDENTITY
+
+
 def _in_force(column: Column) -> str:
     """SQL: whether the row's period is one the contract's column is in force in."""
     since = [f"period >= date '{column.since.first_day}'"] if column.since else []
@@ -326,6 +352,7 @@ def _sources(contracts: dict[str, Contract]) -> dict[str, Any]:
             {"name": "staging", "schema": "staging", "tables": staging},
             {"name": "vault", "schema": "vault", "tables": [{"name": "citizen_token"}, {"name": "int_linked"}]},
             {"name": "reference", "schema": "build", "tables": reference},
+            {"name": "quality", "schema": "quality", "tables": [{"name": "failed_row"}]},
         ],
     }
 

@@ -73,7 +73,20 @@ def renew(report: Report = lambda text: None, make: bool = False) -> bool:
 
 def _files() -> Iterator[tuple[str, bytes]]:
     """Path below the site -> content."""
-    from p06.site import data, deliveries, evidence, help, indicators, overview, page, quality, reconciliation, releases
+    from p06.site import (
+        committee,
+        data,
+        deliveries,
+        evidence,
+        help,
+        indicators,
+        overview,
+        page,
+        quality,
+        reconciliation,
+        releases,
+        scorecard,
+    )  # fmt: skip
     from p06.site.figure import mark
     from p06.site.words import LANGUAGES, Words
 
@@ -83,7 +96,10 @@ def _files() -> Iterator[tuple[str, bytes]]:
     for language in LANGUAGES:
         words = Words(language)
         common = {"newest_release": newest, "sign": mark}
-        for section in (overview, deliveries, quality, reconciliation, indicators, releases, data, help):
+        sections = (
+            overview, deliveries, quality, scorecard, committee, reconciliation, indicators, releases, data, help,
+        )  # fmt: skip
+        for section in sections:
             for one in section.pages(found, words):
                 yield f"{language}/{one.address}", page.render(one, words, common)
     yield "index.html", page.entrance()

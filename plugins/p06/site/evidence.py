@@ -13,13 +13,15 @@ from typing import Any
 import psycopg
 from psycopg.rows import class_row
 
-from p06 import contract, database, suite
+from p06 import contract, database, scorecard, suite
 from p06.contract import Contract
 from p06.errors import P06Error
 from p06.period import Period, months
+from p06.scorecard import Score
 
 ROLE = "quality"
 TREND = 24  # months a trend shows
+SHEETS = 12  # newest months whose provinces have a page of the scorecard
 
 
 @dataclass(frozen=True)
@@ -236,6 +238,7 @@ class Evidence:
     commune_names: dict[str, tuple[str, str]] = field(default_factory=dict)  # code -> name, province; newest month
     marts: list[Mart] = field(default_factory=list)
     footnotes: list[Footnote] = field(default_factory=list)
+    scores: list[Score] = field(default_factory=list)  # whole sources; provinces of the newest months
 
     @cached_property
     def released(self) -> list[Period]:
@@ -377,6 +380,12 @@ def _read_all(connection: psycopg.Connection[Any], found: Evidence) -> None:
         found.commune_names = {code: (name, parent) for code, name, parent in tuples(_COMMUNE_NAMES, period=newest)}
     found.marts = _marts(connection)
     found.footnotes = _footnotes(connection)
+    if found.released and _exists(connection, "marts.scorecard_timing"):
+        newest_month = found.released[-1]
+        shown = set(found.released)  # what was rolled back to nothing or never published has no page
+        scores = scorecard.read(connection, newest_month.shift(1 - TREND), province=scorecard.NATION)
+        scores += scorecard.read(connection, newest_month.shift(1 - SHEETS), provinces=True)
+        found.scores = [one for one in scores if Period.of(one.period) in shown]
 
 
 def _exists(connection: psycopg.Connection[Any], name: str) -> bool:

@@ -95,6 +95,29 @@ def bar(share: float) -> Markup:
     ).format(f"{width:.2f}")
 
 
+def spark(values: Sequence[float | None]) -> Markup | None:
+    """A line as high as a letter, beside the numbers it draws; broken where a month has none. None without two numbers."""
+    known = [value for value in values if value is not None]
+    if len(known) < 2:
+        return None
+    low, top = min(known), max(known)
+    step = 92 / max(len(values) - 1, 1)
+    parts: list[str] = []
+    run: list[str] = []
+    for index, value in enumerate([*values, None]):
+        if value is not None:
+            y = 10.0 if top == low else 17 - 14 * (value - low) / (top - low)
+            run.append(f"{4 + step * index:.1f},{y:.1f}")
+        elif run:
+            parts.append(f'<polyline points="{" ".join(run)}"/>' if len(run) > 1 else "")
+            last, run = run[-1], []
+    end_x, _, end_y = last.partition(",")
+    parts.append(f'<circle cx="{end_x}" cy="{end_y}" r="2.4"/>')
+    return Markup('<svg class="spark" viewBox="0 0 100 20" aria-hidden="true" focusable="false">{}</svg>').format(
+        Markup("".join(parts))
+    )
+
+
 def tile_map(
     tiles: Sequence[Tile], values: Mapping[str, float], names: Mapping[str, str], words: Words, name: str
 ) -> Markup:

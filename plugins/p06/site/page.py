@@ -16,7 +16,17 @@ from p06.period import Period
 from p06.site.words import LANGUAGES, Words, guarded
 
 FOLDER = Path(__file__).parent / "templates"
-SECTIONS = ("overview", "deliveries", "quality", "reconciliation", "indicators", "releases", "data", "help")
+SECTIONS = (
+    "overview",
+    "deliveries",
+    "quality",
+    "scorecard",
+    "reconciliation",
+    "indicators",
+    "releases",
+    "data",
+    "help",
+)
 STYLE = "style.css"
 
 

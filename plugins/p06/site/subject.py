@@ -9,12 +9,13 @@ from datetime import date
 
 from p06 import suite
 from p06.contract import Contract
+from p06.dimension import Dimension
 from p06.period import Period
 from p06.site.evidence import Answer, Arrival, Evidence, Refusal
 from p06.site.page import check_address
 from p06.site.words import VIETNAM, Words
 
-DIMENSIONS = ("dung", "du", "sach", "song", "thong_nhat", "dung_chung")
+DIMENSIONS: tuple[Dimension, ...] = ("dung", "du", "sach", "song", "thong_nhat", "dung_chung")
 WORST = ("blocked", "warned", "waived", "info", "passed")
 
 

@@ -11,9 +11,16 @@ found as (
             else 'conflict'
         end as match_method,
         lower(r.full_name) <> n.name_norm as name_differs,
+        case
+            when lower(r.full_name) = n.name_norm then true
+            when n.citizen_id is not null then coalesce(({{ normalised_name('r.full_name') }}) = n.name_norm, false)
+        end as name_agrees,
+        case when n.citizen_id is not null then coalesce(r.birth_date = n.birth_date, false) end as birth_date_agrees,
+        case when n.citizen_id is not null then coalesce(r.sex = n.sex, false) end as sex_agrees,
         n.root_id,
         n.citizen_token,
         n.residence_province_code,
+        n.residence_commune_code,
         r.citizen_id,
         r.old_id,
         r.full_name,
@@ -31,9 +38,13 @@ select
     line,
     match_method,
     coalesce(name_differs, false) as name_differs,
+    name_agrees,
+    birth_date_agrees,
+    sex_agrees,
     case when match_method <> 'conflict' then root_id end as root_id,
     case when match_method <> 'conflict' then citizen_token end as citizen_token,
     case when match_method <> 'conflict' then residence_province_code end as residence_province_code,
+    case when match_method <> 'conflict' then residence_commune_code end as residence_commune_code,
     case when match_method is null then citizen_id end as citizen_id,
     case when match_method is null then old_id end as old_id,
     case when match_method is null then full_name end as full_name,

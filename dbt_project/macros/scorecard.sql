@@ -1,0 +1,146 @@
+{# The words of the scorecard: what is counted of a source's rows. Measures are defined in models/marts/quality/_scorecard.yml. #}
+
+{# What is added up over rows, by name; of a source that cannot state one it is null, and the measure has no row. #}
+{% macro scorecard_sums() -%}
+    {{ return(['staged', 'numbers', 'numbers_found', 'names_agree', 'birth_dates_agree', 'sexes_agree', 'numbers_dated',
+               'numbers_fit_birth', 'numbered_rows', 'fields_filled', 'fields', 'coded_rows', 'current_codes',
+               'residences_compared', 'residences_agree', 'dead_listed', 'numbers_shared', 'numbers_elsewhere',
+               'register_doubles']) }}
+{%- endmacro %}
+
+{# Whole days, exact up to ninety and in steps of thirty beyond, at most ten years; a row changed after the as-of date has 0. #}
+{% macro days_between(first, last) -%}
+    case
+        when {{ last }} - {{ first }} <= 0 then 0
+        when {{ last }} - {{ first }} <= 90 then {{ last }} - {{ first }}
+        else least(({{ last }} - {{ first }} + 29) / 30 * 30, 3660)
+    end
+{%- endmacro %}
+
+{# The day of a moment in Vietnam. #}
+{% macro day_in_vietnam(moment) -%}
+    ({{ moment }} at time zone interval '7 hours')::date
+{%- endmacro %}
+
+{# Whether a column of the contract is in force in the period. #}
+{% macro in_span(span) -%}
+    {{ return(span[0] <= var('period') <= span[1]) }}
+{%- endmacro %}
+
+{#
+    The rows of a source added up by province and days. One pass over the staged rows: a row's province is that of its
+    commune, else of the matched citizen's residence, as in the fact mart.
+#}
+{% macro scorecard_counts(contract) -%}
+{%- set source_name = contract['source'] -%}
+{%- set names = contract['columns'] | map(attribute='name') | list -%}
+{%- set by_commune = has_commune(contract) -%}
+{%- set matched = contract['matched'] -%}
+{%- set service = contract['service_column'] -%}
+{%- set optional = [] -%}
+{%- for column in contract['optional'] if in_span(column['span']) -%}{%- do optional.append('s.' ~ column['name']) -%}{%- endfor -%}
+{%- set dated = contract['has_identity'] and 'citizen_id' in names and 'birth_date' in names -%}
+{%- set numbers = [] -%}
+{%- for name in ['citizen_id', 'old_id'] if name in names -%}{%- do numbers.append('s.' ~ name) -%}{%- endfor -%}
+select
+    '{{ source_name }}' as source,
+    {% if by_commune -%}
+    a.province_code
+    {%- elif matched -%}
+    coalesce(m.residence_province_code, l.residence_province_code) as province_code
+    {%- else -%}
+    null::text as province_code
+    {%- endif %},
+    {% if service and contract['has_update'] -%}
+    {{ days_between(day_in_vietnam('s.' ~ service), day_in_vietnam('s.updated_at')) }}
+    {%- elif contract['has_update'] -%}
+    {{ days_between(day_in_vietnam('s.updated_at'), as_of()) }}
+    {%- else -%}
+    null::integer
+    {%- endif %} as days,
+    count(*) as staged,
+    {%- if matched and 'citizen_id' in names %}
+    count(s.citizen_id) as numbers,
+    count(m.sex_agrees) as numbers_found,
+    count(*) filter (where m.name_agrees) as names_agree,
+    count(*) filter (where m.birth_date_agrees) as birth_dates_agree,
+    count(*) filter (where m.sex_agrees) as sexes_agree,
+    {%- else %}
+    null::bigint as numbers,
+    null::bigint as numbers_found,
+    null::bigint as names_agree,
+    null::bigint as birth_dates_agree,
+    null::bigint as sexes_agree,
+    {%- endif %}
+    {%- if dated %}
+    count(s.citizen_id + (s.birth_date - s.birth_date)) as numbers_dated,
+    count(*) filter (
+        where date_part('year', s.birth_date) = 1900 + s.citizen_id / 100000000 % 10 / 2 * 100 + s.citizen_id / 1000000 % 100
+    ) as numbers_fit_birth,
+    {%- else %}
+    null::bigint as numbers_dated,
+    null::bigint as numbers_fit_birth,
+    {%- endif %}
+    {%- if matched and numbers %}
+    count(*) filter (where num_nonnulls({{ numbers | join(', ') }}) > 0) as numbered_rows,
+    {%- else %}
+    null::bigint as numbered_rows,
+    {%- endif %}
+    {%- if optional %}
+    sum(num_nonnulls({{ optional | join(', ') }})) as fields_filled,
+    {{ optional | length }} * count(*) as fields,
+    {%- else %}
+    null::bigint as fields_filled,
+    null::bigint as fields,
+    {%- endif %}
+    {%- if by_commune %}
+    count(s.{{ contract['commune_column'] }}) as coded_rows,
+    count(*) filter (where a.area_code = a.code and a.area_valid_from = a.sent_valid_from) as current_codes,
+    {%- else %}
+    null::bigint as coded_rows,
+    null::bigint as current_codes,
+    {%- endif %}
+    {%- if by_commune and matched and contract['compared_commune'] %}
+    count(*) filter (where m.residence_commune_code is not null and a.area_code is not null) as residences_compared,
+    count(*) filter (where m.residence_commune_code = a.area_code) as residences_agree,
+    {%- else %}
+    null::bigint as residences_compared,
+    null::bigint as residences_agree,
+    {%- endif %}
+    {%- if matched %}
+    count(*) filter (where f.is_dead) as dead_listed,
+    count(*) filter (where f.is_shared) as numbers_shared,
+    count(*) filter (where f.is_elsewhere) as numbers_elsewhere,
+    {%- else %}
+    null::bigint as dead_listed,
+    null::bigint as numbers_shared,
+    null::bigint as numbers_elsewhere,
+    {%- endif %}
+    {{ "count(*) filter (where f.is_double)" if contract['kind'] == 'register' else "null::bigint" }} as register_doubles
+from {{ staged(source_name) }} as s
+{%- if matched %}
+left join {{ ref('int_match_id') }} as m
+    on m.source = '{{ source_name }}'
+    and m.file_no = s.file_no
+    and m.line = s.line
+{%- if not by_commune %}
+left join {{ ref('int_match_late') }} as l
+    on l.source = '{{ source_name }}'
+    and l.file_no = s.file_no
+    and l.line = s.line
+{%- endif %}
+{%- endif %}
+{%- if by_commune %}
+left join {{ ref('int_area_in_period') }} as a
+    on a.level = 'commune'
+    and a.edition = {{ area_edition(source_name) }}
+    and a.code = s.{{ contract['commune_column'] }}
+{%- endif %}
+{%- if matched or contract['kind'] == 'register' %}
+left join findings as f
+    on f.source = '{{ source_name }}'
+    and f.file_no = s.file_no
+    and f.line = s.line
+{%- endif %}
+group by 2, 3
+{%- endmacro %}

@@ -1,0 +1,151 @@
+"""The committee's sheets: one printable page for each area and month, with figures, ranks, the six words and what is missing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from p06.dimension import Dimension
+from p06.period import Period
+from p06.scorecard import NATION, Verdict
+from p06.site import indicators, scorecard, subject
+from p06.site.evidence import Evidence, Figure
+from p06.site.page import Page
+from p06.site.scorecard import Table
+from p06.site.words import Words
+
+NOTES = 5  # footnotes a sheet has room for
+_MISSING = 8
+
+
+@dataclass(frozen=True)
+class Row:
+    """An indicator of the area, beside the month before and the other provinces."""
+
+    code: str
+    name: str
+    figure: Figure
+    change: float | None  # in points of a hundred
+    rank: int | None  # among the provinces of the month, 1 is the highest; equal figures share one
+    ranked: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a word says of a source in the area; ``whole`` when only the whole source can say it."""
+
+    verdict: Verdict
+    whole: bool
+
+
+def pages(found: Evidence, words: Words) -> Iterator[Page]:
+    """A sheet for the nation and for each province in force, of each of the newest months."""
+    scores = scorecard.table(found)
+    figures: dict[tuple[Period, str], dict[str, Figure]] = defaultdict(dict)
+    values: dict[tuple[Period, str], list[float]] = defaultdict(list)
+    for one in found.figures:
+        month = Period.of(one.period)
+        figures[month, one.area if one.level == "province" else NATION][one.code] = one
+        if one.level == "province":
+            values[month, one.code].append(one.value)
+    names = {code: indicators.meaning(found, words, code).name for code in sorted({one.code for one in found.figures})}
+    for period in scores.sheets():
+        for area, name in [(NATION, words.t("scorecard.nation")), *scorecard.by_name(found, period)]:
+            rows = list(_rows(found, figures, values, names, period, area))
+            yield _sheet(scores, words, period, area, name, rows, names)
+
+
+def _rows(
+    found: Evidence,
+    figures: dict[tuple[Period, str], dict[str, Figure]],
+    values: dict[tuple[Period, str], list[float]],
+    names: dict[str, str],
+    period: Period,
+    area: str,
+) -> Iterator[Row]:
+    before = figures.get((period.shift(-1), area), {}) if _same(found, area, period) else {}
+    now = figures.get((period, area), {})
+    for code, name in names.items():
+        if code in now:
+            others = values.get((period, code), [])
+            rank = 1 + sum(value > now[code].value for value in others) if area != NATION else None
+            change = (now[code].value - before[code].value) * 100 if code in before else None
+            yield Row(code, name, now[code], change, rank, len(others))
+
+
+def _same(found: Evidence, area: str, period: Period) -> bool:
+    """Whether the code named the same province the month before: codes are used again with other meanings."""
+    if area == NATION:
+        return True
+    now, before = period.first_day, period.shift(-1).first_day
+    return any(
+        code == area and first <= before and (last is None or now < last) for code, first, last, _ in found.provinces
+    ) or not any(
+        code == area and first <= before and (last is None or before < last) for code, first, last, _ in found.provinces
+    )
+
+
+def _sheet(
+    scores: Table, words: Words, period: Period, area: str, name: str, rows: list[Row], names: dict[str, str]
+) -> Page:
+    found = scores.found
+    title = words.t("committee.title", area=name, month=words.month(period))
+    sources = [
+        (source, subject.title(found, words, source), [_cell(scores, period, source, word, area) for word in _WORDS])
+        for source in found.contracts
+    ]
+    missing = list(_missing(scores, words, period, area, rows, names))
+    notes = [
+        one for one in found.footnotes if Period.of(one.period) == period
+    ]  # of every mart: a sheet shows figures of all
+    texts = list(dict.fromkeys(words.pair(one.en, one.vi) for one in notes))
+    content = {
+        "of_period": period,
+        "area": area,
+        "release": found.current[period],
+        "rows": rows,
+        "same": _same(found, area, period),
+        "dimensions": _WORDS,
+        "sources": sources,
+        "any_whole": any(cell.whole for _, _, cells in sources for cell in cells),
+        "missing": missing[:_MISSING],
+        "missing_more": max(len(missing) - _MISSING, 0),
+        "notes": texts[:NOTES],
+        "notes_more": max(len(texts) - NOTES, 0),
+    }
+    trail = (
+        ("scorecard.html", words.t("scorecard.title")),
+        (f"scorecard/{period}.html", words.month(period)),
+    )
+    return Page(scorecard.sheet_address(period, area), "scorecard", "committee.html", title, content, trail)
+
+
+def _cell(scores: Table, period: Period, source: str, word: Dimension, area: str) -> Cell:
+    verdict = scores.verdict(period, source, word, area)
+    if area != NATION and verdict.state == "none":
+        return Cell(scores.verdict(period, source, word), True)
+    return Cell(verdict, False)
+
+
+def _missing(
+    scores: Table, words: Words, period: Period, area: str, rows: list[Row], names: dict[str, str]
+) -> Iterator[str]:
+    """What a reader might look for and does not find: sources, rows of the province, figures that others have."""
+    found = scores.found
+    for source in found.contracts:
+        title = subject.title(found, words, source)
+        if not scores.of(period, source):
+            if subject.standing(found, source, period).state != "not_due":
+                yield words.t("committee.not_received", source=title)
+        elif area != NATION and not scores.of(period, source, area):
+            yield words.t("committee.no_rows", source=title)
+    there = {row.code for row in rows}
+    level = "nation" if area == NATION else "province"
+    wanted = {one.code for one in found.figures if one.level == level}
+    for code in names:
+        if code in wanted and code not in there:
+            yield words.t("committee.no_figure", name=names[code])
+
+
+_WORDS = subject.DIMENSIONS

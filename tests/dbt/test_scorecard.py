@@ -1,0 +1,116 @@
+"""The six words in figures: every measure of one small month, counted in the head."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from p06 import scorecard
+from tests.dbt.hand_staged import Row, Warehouse
+from tests.dbt.test_identity_finding import (
+    ACCOUNT,
+    AN,
+    AN_SELF,
+    BE,
+    BE_SELF,
+    CHI,
+    CHI_SELF,
+    DUNG,
+    DUNG_SELF,
+    NOBODYS,
+    PUPIL,
+    VISIT,
+)
+
+
+def told(warehouse: Warehouse, source: str, area: str = "VN") -> dict[str, tuple[object, ...]]:
+    """Measure -> (numerator, denominator), or the days, of the month."""
+    rows = warehouse.rows(
+        "select measure, unit, numerator::int, denominator::int, value::float from marts.scorecard"
+        f" where source = '{source}' and province_code = '{area}' and period = '2024-03-01'"
+    )
+    return {row[0]: (row[4],) if row[1] == "days" else row[2:4] for row in rows}
+
+
+def pupil(day: str, **columns: object) -> Row:
+    return PUPIL | {"updated_at": f"{day}T03:00:00Z"} | columns
+
+
+@pytest.fixture
+def month(warehouse: Warehouse) -> Warehouse:
+    """An, Bé, Chi in commune 00001 of Hà Nội and Dũng in 00700 of Hà Giang; Bé died in January."""
+    warehouse.register(
+        "2024-01", {"citizen_id": AN} | AN_SELF, {"citizen_id": BE} | BE_SELF, {"citizen_id": CHI} | CHI_SELF,
+        {"citizen_id": DUNG, "residence_commune_code": "00700"} | DUNG_SELF,
+    )  # fmt: skip
+    gone = {"citizen_id": BE, "status": "deceased", "death_date": date(2024, 1, 20)} | BE_SELF
+    warehouse.register("2024-02", gone)
+    warehouse.register("2024-03", {"citizen_id": AN, "updated_at": "2024-03-30T00:00:00Z"} | AN_SELF)
+    warehouse.sector(
+        "education_enrolment",
+        "2024-03",
+        pupil("2024-03-30", citizen_id=AN, **AN_SELF, grade=1),  # 2: all agrees; 1 day old
+        pupil("2024-03-29", citizen_id=AN, **AN_SELF | {"full_name": " NGUYỄN  văn An"}),  # 3: the same name
+        pupil("2024-03-28", citizen_id=CHI, **CHI_SELF | {"birth_date": date(1951, 3, 3)}),  # 4: another birth year
+        pupil("2024-03-21", citizen_id=BE, **BE_SELF),  # 5: dead since January
+        pupil("2024-01-01", citizen_id=DUNG, commune_code="00700", **AN_SELF),  # 6: An, with Dũng's number
+        pupil("2024-03-31", citizen_id=NOBODYS, commune_code="00700", **DUNG_SELF),  # 7: a number nobody has
+        pupil("2024-04-02", **CHI_SELF),  # 8: no number; matched by name; changed after the as-of date
+    )
+    warehouse.sector(
+        "health_visit",
+        "2024-03",
+        VISIT | {"citizen_id": AN, "updated_at": "2024-03-11T00:00:00+07:00"} | AN_SELF,
+        VISIT | {"citizen_id": DUNG, "updated_at": "2024-03-15T23:00:00+07:00"} | DUNG_SELF,
+    )
+    warehouse.sector("bank_kyc", "2024-03", ACCOUNT | {"citizen_id": NOBODYS} | CHI_SELF)
+    assert warehouse.build("2024-03") == []
+    return warehouse
+
+
+def test_each_measure_of_a_month_is_what_one_counts_by_hand(month: Warehouse) -> None:
+    schools = told(month, "education_enrolment")
+    assert {name: value for name, value in schools.items() if name not in ("communes_named", "columns_described")} == {
+        "id_found": (5, 6), "name_agrees": (4, 5), "birth_date_agrees": (3, 5), "sex_agrees": (5, 5),
+        "number_fits_birth": (3, 6), "matched": (5, 7), "number_stated": (6, 7), "fields_filled": (1, 7),
+        "duplicate_rows": (0, 7), "quarantined_rows": (0, 7), "key_conflicts": (0, 7), "shared_numbers": (0, 6),
+        "age_p50": (2.0,), "age_p95": (90.0,), "dead_listed": (1, 7), "codes_current": (7, 7),
+        "residence_agrees": (4, 4), "number_elsewhere": (1, 6), "legal_basis_stated": (1, 1),
+    }  # fmt: skip
+    assert schools["communes_named"][0] == 2
+    assert schools["columns_described"][0] == schools["columns_described"][1]
+
+
+def test_a_row_counts_in_the_province_of_its_commune_else_of_its_citizen(month: Warehouse) -> None:
+    hanoi, ha_giang = (told(month, "education_enrolment", province) for province in ("01", "02"))
+    assert {name: (hanoi[name], ha_giang[name]) for name in ("id_found", "matched", "dead_listed", "age_p50")} == {
+        "id_found": ((4, 4), (1, 2)), "matched": ((5, 5), (0, 2)), "dead_listed": ((1, 5), (0, 2)),
+        "age_p50": ((2.0,), (0.0,)),
+    }  # fmt: skip
+    assert (hanoi["communes_named"][0], ha_giang["communes_named"][0]) == (1, 1)
+    visits = told(month, "health_visit", "02")
+    assert (visits["matched"], visits["entry_p50"]) == ((1, 1), (5.0,))
+
+
+def test_what_a_source_cannot_state_is_absent_and_not_zero(month: Warehouse) -> None:
+    visits, accounts = told(month, "health_visit"), told(month, "bank_kyc")
+    assert (visits["entry_p50"], visits["entry_p95"]) == ((1.0,), (5.0,))
+    assert not visits.keys() & {"age_p50", "codes_current", "communes_named", "residence_agrees", "register_doubles"}
+    assert accounts["id_found"] == (0, 1) and "sex_agrees" not in accounts, "nothing was found to be compared"
+    register = told(month, "population_register")
+    assert register["register_doubles"] == (0, 1) and "matched" not in register and "communes_named" not in register
+    assert told(month, "land_parcel") == {}, "it was not received"
+
+
+def test_every_measure_is_defined_and_every_definition_is_measured_somewhere(month: Warehouse) -> None:
+    known = scorecard.measures()
+    assert list(dict.fromkeys(one.word for one in known.values())) == [
+        "dung", "du", "sach", "song", "thong_nhat", "dung_chung",
+    ]  # fmt: skip
+    made = {row[0] for row in month.rows("select distinct measure from marts.scorecard")}
+    assert made == {one.measure for one in known.values() if one.origin == "mart"}
+    for one in known.values():
+        assert all((one.en, one.vi, one.formula_en, one.formula_vi, one.computed_from)), one.measure
+    timed = month.rows("select distinct measure, value::int from marts.scorecard_timing where source = 'bank_kyc'")
+    assert [row[0] for row in timed] == ["days_to_publication"], "the extract was never accepted by a ledger here"
