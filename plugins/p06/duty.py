@@ -18,6 +18,7 @@ KINDS: tuple[Kind, ...] = ("reader", "steward")
 NATION = "nation"  # what concerns no single province
 _ACCOUNT = re.compile(r"[\w.@-]{1,100}")
 _WHY_LIMIT = 500
+_NUMBER = re.compile(r"[0-9][0-9 .-]{7,}[0-9]")  # what could be somebody's number
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,14 @@ def begin(accounts: Iterable[str]) -> None:
             )
 
 
+def reason(text: str) -> str:
+    """A reason somebody typed, as it may be kept. Raises UsageError P06-DUTY-004."""
+    shown = " ".join(text.split())
+    if not 0 < len(shown) <= _WHY_LIMIT or not shown.isprintable() or _NUMBER.search(shown):
+        raise UsageError("P06-DUTY-004")
+    return shown
+
+
 def _enter(entries: Iterable[tuple[Any, ...]]) -> None:
     with database.connect("admin") as connection:
         connection.execute("set local role p06_owner")
@@ -138,8 +147,8 @@ def _check(account: str, kind: str, why: str | None) -> None:
         raise UsageError("P06-DUTY-001")
     if kind not in KINDS:
         raise UsageError("P06-DUTY-002")
-    if why is not None and len(why) > _WHY_LIMIT:
-        raise UsageError("P06-DUTY-004")
+    if why is not None:
+        reason(why)
 
 
 def _since(province: str | None) -> date | None:

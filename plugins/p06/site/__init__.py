@@ -75,8 +75,19 @@ def renew(report: Report = lambda text: None, make: bool = False) -> bool:
 
 def _files() -> Iterator[tuple[str, bytes]]:
     """Path below the site -> content."""
-    from p06.site import data, deliveries, evidence, help, indicators, overview, page, provinces, quality, reconciliation
-    from p06.site import releases
+    from p06.site import (
+        data,
+        deliveries,
+        evidence,
+        help,
+        indicators,
+        overview,
+        page,
+        provinces,
+        quality,
+        reconciliation,
+        releases,
+    )
     from p06.site.figure import mark
     from p06.site.words import LANGUAGES, Words
 

@@ -42,8 +42,8 @@ def pages(found: Evidence, words: Words) -> Iterator[Page]:
     for one in found.figures:
         if one.level == "province" and Period.of(one.period) == newest:
             ranked[one.code].append(one)
-    for rows in ranked.values():
-        rows.sort(key=lambda one: (-one.value, one.area))
+    for ordered in ranked.values():
+        ordered.sort(key=lambda one: (-one.value, one.area))
     records: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
     for province, source, method, count in found.matched:
         records[province][source][method] = count
@@ -77,8 +77,9 @@ def _row(
 ) -> Row:
     place = next(index for index, one in enumerate(ordered) if one.area == province)
     one = ordered[place]
-    same = found.provinces_in(period.shift(-1)).get(province) == found.provinces_in(period)[province]
-    before = figures.get((code, province, period.shift(-1))) if same else None
+    last = period.shift(-1)
+    known = province in found.provinces_in(last) and found.area_of(province, last) == found.area_of(province, period)
+    before = figures.get((code, province, last)) if known else None
     return Row(
         code, indicators.meaning(found, words, code).name, one, (one.value - before.value) * 100 if before else None,
         place + 1, len(ordered), figures.get((code, "VN", period)), (code, province) in with_communes,
