@@ -7,7 +7,7 @@ Airflow says who is there, the ledger's duties say what that account sees.
 import json
 from functools import cache, lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import parse_qs, urlsplit
 
 PREFIX = "/p06"
@@ -46,14 +46,16 @@ def guarded() -> Any:
 
     @app.get("/{language}/desk/{path:path}", dependencies=guard)
     def desk_page(
-        language: str, path: str, request: Request, done: str = "", user: Any = Depends(get_user)
+        language: str, path: str, request: Request, user: Annotated[Any, Depends(get_user)], done: str = ""
     ) -> Response:
         from p06 import desk
 
         return reply(desk.get(caller(request, user), language, f"desk/{path}", done))
 
     @app.post("/{language}/desk/{path:path}", dependencies=guard)
-    async def desk_form(language: str, path: str, request: Request, user: Any = Depends(get_user)) -> Response:  # noqa: B008
+    async def desk_form(
+        language: str, path: str, request: Request, user: Annotated[Any, Depends(get_user)]
+    ) -> Response:
         from p06 import desk
 
         asks = caller(request, user)
@@ -63,7 +65,7 @@ def guarded() -> Any:
         return reply(await run_in_threadpool(desk.post, asks, language, f"desk/{path}", form))
 
     @app.get("/{path:path}", dependencies=guard)
-    def page(path: str, request: Request, user: Any = Depends(get_user)) -> Response:  # noqa: B008
+    def page(path: str, request: Request, user: Annotated[Any, Depends(get_user)]) -> Response:
         known = file_of(path or "index.html")
         if known is None:
             raise HTTPException(404, "There is no such page; `p06 site` writes them", HEADERS)
