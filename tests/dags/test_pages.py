@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.sender import Sender
 
 from p06 import database, duty, marts
-from tests.sender import Sender
 
 ROOT = Path(__file__).resolve().parents[2]
 
