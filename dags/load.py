@@ -12,11 +12,11 @@ def load_of(source: contract.Contract) -> None:
 
     @dag(
         dag_id=f"load__{source.source}",
-        dag_display_name=f"load {source.source}",
-        description=source.title_en,
+        dag_display_name=f"Nạp {source.title_vi} · Load {source.title_en}",
+        description=f"{source.title_vi} · {source.title_en}",
         doc_md=source.doc_md,
         schedule=monthly(source),
-        tags=["load", source.sector],
+        tags=["load", "nạp", source.sector],
         default_args=retried(source.owner),
         catchup=False,
         max_active_runs=4,

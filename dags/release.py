@@ -1,4 +1,7 @@
-"""A month is built, gated and published as soon as the ledger calls it stale and ready."""
+"""Kỳ dữ liệu được dựng, kiểm định và công bố ngay khi sổ cái cho biết đã lỗi thời và đủ nguồn.
+
+A month is built, gated and published as soon as the ledger calls it stale and ready.
+"""
 
 from airflow.sdk import dag
 
@@ -10,10 +13,11 @@ from p06.airflow.schedule import on_any_acceptance, retried
 
 @dag(
     dag_id="release",
-    description="Build, gate and publish the period of the run, when the ledger asks for it",
+    dag_display_name="Công bố · Release",
+    description="Dựng, kiểm định và công bố kỳ của lượt chạy · Build, gate and publish the period of the run",
     doc_md=__doc__,
     schedule=on_any_acceptance(contract.load_all().values()),
-    tags=["release"],
+    tags=["release", "công bố"],
     default_args=retried("data engineering", retries=3),
     params=REBUILD,
     max_active_runs=1,

@@ -1,4 +1,8 @@
-"""Looks at landing, the ledger and the calendar: starts loads, wakes releases, names what is overdue, tidies up, renews the pages."""
+"""Theo dõi nơi nhận, sổ cái và lịch: khởi động nạp, gọi công bố, nêu nguồn trễ hạn, dọn dẹp, làm mới các trang.
+
+Looks at landing, the ledger and the calendar: starts loads, wakes releases, names what is overdue, tidies up, renews the
+pages.
+"""
 
 from airflow.sdk import dag
 
@@ -8,10 +12,11 @@ from p06.airflow.watch import ask_officers, load_what_arrived, renew_pages, tell
 
 @dag(
     dag_id="watch",
-    description="Expected against arrived; nothing that happened stays unnoticed",
+    dag_display_name="Theo dõi · Watch",
+    description="Đối chiếu nguồn đến hạn với nguồn đã nhận · Expected against arrived; nothing stays unnoticed",
     doc_md=__doc__,
     schedule=now_and_then(),
-    tags=["watch"],
+    tags=["watch", "theo dõi"],
     default_args=retried("data engineering", retries=1),
     catchup=False,
     max_active_runs=1,

@@ -18,5 +18,11 @@ class Pages(AirflowPlugin):
             "href": f"{pages.PREFIX}/index.html",
             "destination": "nav",
             "url_route": "p06-pages",
-        }
+        },
+        {
+            "name": "p06 · việc chờ · desk",
+            "href": f"{pages.PREFIX}/vi/desk/index.html",
+            "destination": "nav",
+            "url_route": "p06-desk",
+        },
     ]

@@ -90,6 +90,29 @@ def answer(period: Period, verdict: Verdict, why: str, report: Report = lambda t
     return result
 
 
+def give(request_id: int, verdict: Verdict, name: str, why: str, report: Report = lambda text: None) -> None:
+    """Approve or reject on a page, as an account of Airflow; Airflow's run of the question publishes what was approved.
+
+    Raises UsageError P06-APPROVAL-001 when nothing waits under that number, 002 when somebody answered in between, 003
+    when the question is no longer the same, 004 without a why, 006 when the account is no officer's.
+    """
+    why = why.strip()
+    if not 0 < len(why) <= WHY_LIMIT:
+        raise UsageError("P06-APPROVAL-004")
+    if name not in airflow_api.officers():
+        raise UsageError("P06-APPROVAL-006", variable="P06_OFFICERS")
+    question = next((one for one in pending(everything=True) if one.request_id == request_id), None)
+    if question is not None and question.verdict:
+        raise UsageError("P06-APPROVAL-002", period=question.period)
+    if question is not None and question.state == "overtaken":
+        raise UsageError("P06-APPROVAL-003", period=question.period)
+    if question is None or question.state != "waiting":
+        raise UsageError("P06-APPROVAL-001", request=request_id)
+    enter(request_id, verdict, name, "page", why)
+    fault.point("approval.answered")
+    carry_to_airflow(report)
+
+
 def enter(request_id: int, verdict: Verdict, name: str, via: Via, why: str | None) -> None:
     """Write an answer into the ledger as a quality officer. Raises UsageError P06-APPROVAL-001, 002."""
     with database.connect("quality", autocommit=True) as connection:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from p06.commands import alerts, approval, linkage, steward
+from p06.commands import alerts, approval, duties, linkage, steward
 from p06.commands.backup import backup, restore
 from p06.commands.checks import checks
 from p06.commands.conflicts import conflicts
@@ -337,6 +337,7 @@ quarantine = typer.Typer(
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(linkage.app, name="linkage")
 app.add_typer(steward.app, name="steward")
+app.add_typer(duties.app, name="duties")
 app.add_typer(alerts.app, name="alerts")
 SourceArgument = Annotated[str, typer.Argument(metavar="SOURCE", help="A source.")]
 AnySource = Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="A source; all by default.")]

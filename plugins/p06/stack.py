@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from p06 import airflow_api, database
+from p06 import airflow_api, database, duty
 from p06.errors import Busy, P06Error
 from p06.settings import settings
 
@@ -64,6 +64,8 @@ def up(report: Report = lambda text: None) -> dict[str, float]:
         seconds: dict[str, float] = {}
         with _timed(seconds, "database"):
             database.ensure_running()
+            if settings().database_url is None:
+                duty.begin((ADMINISTRATOR, *airflow_api.officers()))
         env = environment()
         _write_users()
         with _timed(seconds, "migrate"):
@@ -146,7 +148,11 @@ def environment() -> dict[str, str]:
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(
-            (f"{ADMINISTRATOR}:ADMIN", *(f"{name}:USER" for name in (SERVICE, *airflow_api.officers())))
+            (
+                f"{ADMINISTRATOR}:ADMIN",
+                *(f"{name}:USER" for name in (SERVICE, *airflow_api.officers())),
+                *(f"{name}:VIEWER" for name in _readers()),
+            )
         ),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(airflow_api.users_file()),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata,
@@ -210,11 +216,17 @@ def _secrets() -> dict[str, str]:
     return dict(json.loads(path.read_bytes()))
 
 
+def _readers() -> list[str]:
+    """The accounts that have a duty and no other role: Airflow shows them its pages, and lets them start nothing."""
+    known = {ADMINISTRATOR, SERVICE, *airflow_api.officers()}
+    return sorted({one.account for one in duty.in_force()} - known)
+
+
 def _write_users() -> None:
-    """Passwords of the accounts: the administrator's, the officers', and the one ``watch`` and ``backfill`` use."""
+    """Passwords of the accounts: the administrator's, the officers', the readers', and the one ``watch`` and ``backfill`` use."""
     path = airflow_api.users_file()
     known = json.loads(path.read_bytes()) if path.exists() else {}
-    missing = [name for name in (ADMINISTRATOR, SERVICE, *airflow_api.officers()) if name not in known]
+    missing = [name for name in (ADMINISTRATOR, SERVICE, *airflow_api.officers(), *_readers()) if name not in known]
     if missing:
         made = {name: secrets.token_urlsafe(16) for name in missing}
         database.write_secret(path, json.dumps(known | made).encode())

@@ -21,7 +21,7 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
-from p06 import contract, database, seal, token
+from p06 import contract, database, duty, seal, token
 from p06.errors import P06Error, UsageError
 from p06.period import Period
 
@@ -257,29 +257,41 @@ def queue(source: str | None = None, period: Period | None = None, all_pairs: bo
     return sorted(found, key=lambda pair: (-float(pair.weight), pair.pair))
 
 
-def show(pair: str, reveal: bool = False) -> tuple[str, str, Period, list[Side]]:
+def provinces() -> dict[str, str | None]:
+    """Standing pair -> area (``code@first day``) of the citizen's residence in its newest month; None when not known."""
+    with database.connect("steward", autocommit=True) as connection:
+        rows = connection.execute("select pair, province, since from steward.pair_province()").fetchall()
+    return {pair: duty.area(code, since) if code is not None else None for pair, code, since in rows}
+
+
+def show(pair: str, reveal: bool = False, who: str | None = None) -> tuple[str, str, Period, list[Side]]:
     """Pair, source, newest month, and both sides beside each other, masked by the database unless ``reveal``.
 
+    ``who`` asks; by default the account of this machine.
     Revealing is written into the access log in the same transaction. Raises UsageError P06-STEWARD-001, 002, 007.
     """
     with _session() as connection:
         rows = connection.execute(
             "select pair, source, period, field, record_says, register_says, agrees"
             " from steward.side_by_side(%s, %s, %s)",
-            (pair, reveal, _person()),
+            (pair, reveal, who or _person()),
         ).fetchall()
     return rows[0][0], rows[0][1], Period.of(rows[0][2]), [Side(*row[3:]) for row in rows]
 
 
-def decide(pair: str, verdict: Literal["accept", "reject", "undone"], why: str | None = None) -> tuple[str, bool]:
+def decide(
+    pair: str, verdict: Literal["accept", "reject", "undone"], why: str | None = None, who: str | None = None
+) -> tuple[str, bool]:
     """Enter a decision; the pair's whole name, and whether it is new. ``pair`` may be the beginning of its name.
+
+    ``who`` decides; by default the account of this machine.
 
     Raises UsageError P06-STEWARD-001 (no such pair), 002 (several), P06Error P06-STEWARD-003 (decided otherwise),
     004 (another citizen is accepted for the record), 005 (nothing to undo).
     """
     with _session() as connection:
         row = connection.execute(
-            "select pair, outcome from steward.decide(%s, %s, %s, %s)", (pair, verdict, _person(), why)
+            "select pair, outcome from steward.decide(%s, %s, %s, %s)", (pair, verdict, who or _person(), why)
         ).fetchone()
     assert row is not None
     return row[0], row[1] == "entered"

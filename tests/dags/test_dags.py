@@ -30,7 +30,9 @@ heavy = sorted(name for name in ("great_expectations", "dbt", "pandas", "pyarrow
 dags = {
     dag.dag_id: {
         "tags": sorted(dag.tags), "doc_md": dag.doc_md, "catchup": dag.catchup, "active": dag.max_active_runs,
-        "timetable": type(dag.timetable).__name__,
+        "timetable": type(dag.timetable).__name__, "title": dag.dag_display_name, "about": dag.description,
+        "spoken": [task.task_display_name for task in dag.tasks]
+        + [f"{outlet.extra['vi']} · {outlet.extra['en']}" for task in dag.tasks for outlet in task.outlets],
         "assets": [asset.name for asset in getattr(getattr(dag.timetable, "asset_condition", None), "objects", [])],
         "tasks": {
             task.task_id: {
@@ -85,7 +87,7 @@ def test_reading_the_dags_imports_nothing_heavy_and_takes_less_than_two_seconds(
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_load_says_what_its_contract_says(read: dict[str, Any], source: str) -> None:
     promised, dag = contract.load(source), read["dags"][f"load__{source}"]
-    assert dag["tags"] == sorted({"load", promised.sector})
+    assert dag["tags"] == sorted({"load", "nạp", promised.sector})
     assert dag["doc_md"].strip() == promised.doc_md.strip()
     assert dag["timetable"] == "CronPartitionTimetable"
     assert (dag["schedule"], dag["key_format"]) == (promised.schedule, "%Y-%m")
@@ -224,3 +226,13 @@ def test_the_stack_sends_no_telemetry_and_listens_on_this_machine_only(
     assert env["AIRFLOW__CORE__LOAD_EXAMPLES"] == "False"
     assert all((tmp_path / "secrets" / name).stat().st_mode & 0o077 == 0 for name in ("airflow.json",))
     assert len(env["AIRFLOW__API_AUTH__JWT_SECRET"]) >= 64
+
+
+def test_what_airflow_shows_is_named_in_vietnamese_and_english(read: dict[str, Any]) -> None:
+    for dag_id, dag in read["dags"].items():
+        for text in (dag["title"], dag["about"], *dag["spoken"]):
+            vi, _, en = text.partition(" · ")
+            assert vi and en and vi != en, (dag_id, text)
+            assert any(one in vi for one in "ạảãàáâậầấẩẫăắằặẳẵóòọõỏôộổỗồốơờớợởỡéèẻẹẽêếềệểễúùụủũưựữửừứíìịỉĩýỳỷỵỹđ"), text
+            assert en.isascii(), text
+        assert dag["doc_md"] and len(dag["doc_md"].strip().splitlines()) > 1, dag_id

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from p06 import codelist, contract, suite
+from p06 import codelist, contract, duty, steward, suite
 from p06.errors import P06Error, UsageError
 from p06.period import Period
 from p06.site import evidence, figure, place, subject
@@ -24,7 +24,7 @@ KEY = re.compile(r"""\bt\(\s*f?(['"])([a-z_]+(?:\.[a-z_]+)?[a-z_.]*)\1(\s*~|)"""
 def used() -> set[str]:
     """Every key that stands whole in a template or a module."""
     found = set()
-    for path in [*FOLDER.glob("*.html"), *PACKAGE.glob("*.py")]:
+    for path in [*FOLDER.glob("*.html"), *PACKAGE.glob("*.py"), PACKAGE.parent / "desk.py"]:
         for _, key, goes_on in KEY.findall(path.read_text("utf-8")):
             if not goes_on:
                 found.add(key)
@@ -51,6 +51,13 @@ def made() -> set[str]:
         for end in ("", "_about")
     }
     parts |= {f"help.sign_{one}" for one in ("passed", "warned", "blocked", "waived", "unasked")}
+    parts |= {f"desk.duty_{one}" for one in duty.KINDS}
+    parts |= {f"desk.agrees_{one}" for one in ("yes", "near", "no", "absent")}
+    parts |= {f"desk.field_{one}" for one in (*steward.AGREEMENTS, "citizen_id", "old_id")}
+    parts |= {f"desk.verdict_{one}" for one in ("accept", "reject", "approve")}
+    parts |= {f"desk.done_{one}" for one in ("accept", "reject", "undo", "same", "approve", "stop")}
+    states = ("waiting", "approved", "rejected", "expired", "published", "overtaken", "repeated")
+    parts |= {f"desk.state_{one}" for one in states}
     kinds = (
         "id_card_rate",
         "eid_level2_rate",

@@ -83,7 +83,7 @@ class Approval(ApprovalOperator):
         raise AirflowFailException(str(Waiting("P06-RELEASE-013", period=question.period)))
 
 
-@task(outlets=[QUESTION])
+@task(task_display_name="Hỏi duyệt · ask for approval", outlets=[QUESTION])
 def ask_for_approval(build_id: int) -> int:
     """Wake the approval of the run's period; skipped, and no event, when the build waits for nobody."""
     with run.told_safely():
@@ -92,7 +92,7 @@ def ask_for_approval(build_id: int) -> int:
         return build_id
 
 
-@task
+@task(task_display_name="Công bố · publish")
 def publish(build_id: int) -> str:
     """Point readers at the build that was approved; one that was overtaken meanwhile is left to the next release."""
     with run.told_safely():

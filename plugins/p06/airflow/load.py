@@ -14,7 +14,7 @@ from p06.contract import Contract
 def pull(contract: Contract) -> Any:
     """The task that brings what is new at the contract's origins into landing; none when senders push."""
 
-    @task(task_id="pull")
+    @task(task_id="pull", task_display_name="Lấy về · pull")
     def pulling() -> list[str]:
         with run.told_safely():
             from p06 import pull as use_case
@@ -24,7 +24,7 @@ def pull(contract: Contract) -> Any:
     return pulling() if origins.wanted(contract) else []
 
 
-@task
+@task(task_display_name="Tiếp nhận · stage")
 def stage(source: str, pulled: list[str]) -> list[str]:
     """Verify what is pending for the run's period and stream it into staging and quarantine.
 
@@ -39,7 +39,7 @@ def stage(source: str, pulled: list[str]) -> list[str]:
         return extracts
 
 
-@task
+@task(task_display_name="Kiểm định · gate")
 def gate(extracts: list[str]) -> list[str]:
     """Gate 1: each extract by itself; hands on those that passed."""
     with run.told_safely():
@@ -51,7 +51,7 @@ def gate(extracts: list[str]) -> list[str]:
 def accept(contract: Contract) -> Any:
     """The task that makes the highest revision the accepted one and says so to whoever waits for the source."""
 
-    @task(task_id="accept", outlets=[schedule.asset(contract)])
+    @task(task_id="accept", task_display_name="Chấp nhận · accept", outlets=[schedule.asset(contract)])
     def accepting(extracts: list[str]) -> list[str]:
         with run.told_safely():
             from p06 import load as loading

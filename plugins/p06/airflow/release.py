@@ -16,7 +16,7 @@ REBUILD = {
 }
 
 
-@task.short_circuit
+@task.short_circuit(task_display_name="Cần công bố? · stale")
 def stale() -> bool:
     """Ask the ledger: stale, ready, neither held nor inside an open backfill. Otherwise the run ends here."""
     with run.told_safely():
@@ -25,7 +25,7 @@ def stale() -> bool:
         return run.asked("rebuild") or plan.wake(run.period())
 
 
-@task
+@task(task_display_name="Dựng · build")
 def build() -> int:
     """Build every mart of the period beside what readers see, unless a build was approved and has only to be published."""
     with run.told_safely():
@@ -39,7 +39,7 @@ def build() -> int:
         return releasing.approved(run.period(), run.log.info) or releasing.build(run.period(), run.log.info)
 
 
-@task
+@task(task_display_name="Kiểm định · gate")
 def gate(build_id: int) -> int:
     """Gate 2: judge the build, and say who must approve it. A block fails this task; the last release is still served."""
     with run.told_safely():
@@ -49,7 +49,7 @@ def gate(build_id: int) -> int:
         return build_id
 
 
-@task
+@task(task_display_name="Công bố · publish")
 def publish(build_id: int) -> str:
     """Point readers at the build, over all marts at once; skipped while it waits for approval."""
     with run.told_safely():

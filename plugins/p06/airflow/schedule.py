@@ -14,13 +14,18 @@ from airflow.sdk import Asset, CronPartitionTimetable, IdentityMapper, Partition
 from p06.airflow.notifier import TaskFailed
 from p06.contract import Contract
 
-SWEEP = Asset("p06://sweep")
-QUESTION = Asset("p06://question")
+SWEEP = Asset(
+    "p06://sweep",
+    extra={"vi": "Kỳ cần công bố do tác vụ theo dõi phát hiện", "en": "Periods the watch found in need of a release"},
+)
+QUESTION = Asset(
+    "p06://question", extra={"vi": "Kỳ chờ cán bộ chất lượng duyệt", "en": "Periods that wait for an approval"}
+)
 
 
 def asset(contract: Contract) -> Asset:
-    """The accepted extracts of a source, one partition a period."""
-    return Asset(f"p06://{contract.source}")
+    """The accepted extracts of a source, one partition a period; its name is its address, its title in both languages."""
+    return Asset(f"p06://{contract.source}", extra={"vi": contract.title_vi, "en": contract.title_en})
 
 
 def monthly(contract: Contract) -> CronPartitionTimetable:

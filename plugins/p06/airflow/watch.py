@@ -8,7 +8,7 @@ from p06.airflow import run
 from p06.airflow.schedule import SWEEP
 
 
-@task
+@task(task_display_name="Nạp bản mới · load what arrived")
 def load_what_arrived() -> list[str]:
     """Start the load of each source and period with a delivery pending in landing."""
     with run.told_safely():
@@ -17,7 +17,7 @@ def load_what_arrived() -> list[str]:
         return watching.start_loads(run.log.info)
 
 
-@task(outlets=[SWEEP], trigger_rule="all_done")
+@task(task_display_name="Gọi công bố · wake releases", outlets=[SWEEP], trigger_rule="all_done")
 def wake_releases(*, outlet_events: dict) -> list[str]:  # type: ignore[type-arg]
     """Name the stale periods no release is under way for, so that a lost wake-up is made good."""
     with run.told_safely():
@@ -30,7 +30,7 @@ def wake_releases(*, outlet_events: dict) -> list[str]:  # type: ignore[type-arg
         return periods
 
 
-@task(trigger_rule="all_done")
+@task(task_display_name="Hỏi duyệt · ask officers", trigger_rule="all_done")
 def ask_officers() -> list[str]:
     """Ask for every approval that waits, and end the questions that were answered at the command line."""
     with run.told_safely():
@@ -39,7 +39,7 @@ def ask_officers() -> list[str]:
         return watching.ask_officers(run.log.info)
 
 
-@task(trigger_rule="all_done")
+@task(task_display_name="Nêu nguồn thiếu · tell what is missing", trigger_rule="all_done")
 def tell_what_is_missing() -> list[str]:
     """Expected against arrived, by the contracts' deadlines; whoever is to hear of anything is told now."""
     with run.told_safely():
@@ -52,7 +52,7 @@ def tell_what_is_missing() -> list[str]:
         return found
 
 
-@task(trigger_rule="all_done")
+@task(task_display_name="Dọn dẹp · tidy", trigger_rule="all_done")
 def tidy() -> list[str]:
     """Close backfills whose process died; drop what no reader and no build needs any more."""
     with run.told_safely():
@@ -61,7 +61,7 @@ def tidy() -> list[str]:
         return watching.tidy(run.log.info)
 
 
-@task(trigger_rule="all_done")
+@task(task_display_name="Làm mới trang · renew pages", trigger_rule="all_done")
 def renew_pages() -> bool:
     """Write the pages again when the warehouse has moved on; a page that cannot be written costs nobody a release."""
     with run.told_safely():

@@ -5,6 +5,7 @@ Static, in Vietnamese and English, made from the warehouse alone: the same conte
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from p06.settings import settings
 from p06.site import place
 
 Report = Callable[[str], None]
+AREAS = "areas.json"  # which pages and files are a province's (``code@first day``), or the ``nation``'s alone
 
 
 @dataclass(frozen=True)
@@ -82,25 +84,34 @@ def _files() -> Iterator[tuple[str, bytes]]:
         indicators,
         overview,
         page,
+        provinces,
         quality,
         reconciliation,
         releases,
         scorecard,
-    )  # fmt: skip
+    )
     from p06.site.figure import mark
     from p06.site.words import LANGUAGES, Words
 
     found = evidence.read()
     newest = found.current[found.released[-1]] if found.released else None
+    areas: dict[str, str] = {}
     yield page.STYLE, page.style()
     for language in LANGUAGES:
         words = Words(language)
         common = {"newest_release": newest, "sign": mark}
         sections = (
-            overview, deliveries, quality, scorecard, committee, reconciliation, indicators, releases, data, help,
+            overview, deliveries, quality, scorecard, committee, reconciliation, indicators, provinces, releases, data,
+            help,
         )  # fmt: skip
         for section in sections:
             for one in section.pages(found, words):
+                if one.area is not None:
+                    areas[f"{language}/{one.address}"] = one.area
                 yield f"{language}/{one.address}", page.render(one, words, common)
     yield "index.html", page.entrance()
-    yield from indicators.files(found)
+    for name, content, area in indicators.files(found):
+        if area is not None:
+            areas[name] = area
+        yield name, content
+    yield AREAS, (json.dumps(areas, indent=0, sort_keys=True) + "\n").encode()

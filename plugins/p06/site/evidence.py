@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import class_row
 
-from p06 import contract, database, scorecard, suite
+from p06 import contract, database, duty, scorecard, suite
 from p06.contract import Contract
 from p06.errors import P06Error
 from p06.period import Period, months
@@ -225,6 +225,9 @@ class Evidence:
     held: list[Held] = field(default_factory=list)
     sums: list[Sum] = field(default_factory=list)
     methods: list[tuple[date, str, str, int]] = field(default_factory=list)  # period, source, method, records
+    matched: list[tuple[str, str, str, int]] = field(
+        default_factory=list
+    )  # of the newest released month: province, source, method, records
     answers: list[Answer] = field(default_factory=list)
     failures: list[Answer] = field(default_factory=list)  # of every build and extract, not only the last judged
     reasons: list[tuple[date, str, str, int]] = field(
@@ -306,6 +309,15 @@ class Evidence:
             code: name for code, first, last, name in self.provinces if first <= day and (last is None or day < last)
         }
 
+    def area_of(self, province: str, period: Period) -> str:
+        """A province in force in a month by its code and first day."""
+        day = period.first_day
+        return next(
+            duty.area(code, first)
+            for code, first, last, _ in self.provinces
+            if code == province and first <= day and (last is None or day < last)
+        )
+
     def owner_of(self, source: str) -> str:
         """Who answers for a source, as its contract says."""
         return self.contracts[source].owner if source in self.contracts else ""
@@ -377,6 +389,11 @@ def _read_all(connection: psycopg.Connection[Any], found: Evidence) -> None:
     if found.released:
         newest = found.released[-1].first_day
         found.communes = rows(Figure, _COMMUNES, period=newest)
+        found.matched = tuples(
+            "select province_code, source, match_method, sum(records)::bigint from marts.match_summary"
+            " where period = %(period)s and province_code is not null group by 1, 2, 3 order by 1, 2, 3",
+            period=newest,
+        )
         found.commune_names = {code: (name, parent) for code, name, parent in tuples(_COMMUNE_NAMES, period=newest)}
     found.marts = _marts(connection)
     found.footnotes = _footnotes(connection)

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from p06.duty import NATION
 from p06.period import Period
 from p06.site import figure, subject, tiles
 from p06.site.evidence import TREND, Edition, Evidence, Figure
@@ -41,16 +42,27 @@ def pages(found: Evidence, words: Words) -> Iterator[Page]:
         yield from _indicator(found, words, code, known, nation[code], by_code[code], title)
 
 
-def files(found: Evidence) -> Iterator[tuple[str, bytes]]:
-    """The files to download: nation and provinces of every month, communes of the newest."""
+def files(found: Evidence) -> Iterator[tuple[str, bytes, str | None]]:
+    """The files to download, each with the area whose officers alone may have it.
+
+    Nation and provinces of every month; communes of the newest, all together and by province.
+    """
     for code, rows in _by_code(found).items():
-        yield f"csv/{code}.csv", _csv(found, rows)
+        yield f"csv/{code}.csv", _csv(found, rows), None
     by_code = defaultdict(list)
     for one in found.communes:
         by_code[one.code].append(one)
     for code, rows in by_code.items():
-        if _CODE.fullmatch(code):
-            yield f"csv/{code}-communes.csv", _csv(found, rows)
+        if not _CODE.fullmatch(code):
+            continue
+        yield f"csv/{code}-communes.csv", _csv(found, rows), NATION
+        by_province = defaultdict(list)
+        for one in rows:
+            by_province[found.commune_names.get(one.area, ("", ""))[1]].append(one)
+        for province, communes in by_province.items():
+            period = Period.of(communes[0].period)
+            if province in found.provinces_in(period):
+                yield f"csv/{code}-communes-{province}.csv", _csv(found, communes), found.area_of(province, period)
 
 
 def meaning(found: Evidence, words: Words, code: str) -> Meaning:
@@ -136,8 +148,8 @@ def _indicator(
                 f"indicators/{code}/communes-{province}.html", "indicators", "communes.html",
                 f"{known.name}: {names[province]}",
                 {"of_period": newest, "names": found.commune_names, "figures": figures, "code": code, "meaning": known,
-                 "province": names[province]},
-                (*trail, (f"indicators/{code}.html", known.name)),
+                 "province": names[province], "province_code": province},
+                (*trail, (f"indicators/{code}.html", known.name)), found.area_of(province, newest),
             )  # fmt: skip
 
 

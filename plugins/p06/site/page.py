@@ -32,7 +32,10 @@ STYLE = "style.css"
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a language. ``address`` is relative to the language's folder; ``trail`` the pages above it."""
+    """One page of a language. ``address`` is relative to the language's folder; ``trail`` the pages above it.
+
+    ``area`` is the province (``code@first day``) whose officers alone may see it where pages are behind a login.
+    """
 
     address: str
     section: str
@@ -40,6 +43,7 @@ class Page:
     title: str
     content: Mapping[str, Any] = field(default_factory=dict)
     trail: tuple[tuple[str, str], ...] = ()  # (address, title)
+    area: str | None = None
 
 
 def address_of(section: str) -> str:
