@@ -37,6 +37,9 @@
 {%- set by_commune = has_commune(contract) -%}
 {%- set matched = contract['matched'] -%}
 {%- set service = contract['service_column'] -%}
+{%- set types = {} -%}
+{%- for column in contract['columns'] -%}{%- do types.update({column['name']: column['type']}) -%}{%- endfor -%}
+{%- set served_on = 's.' ~ service if types.get(service) == 'date' else day_in_vietnam('s.' ~ service) -%}
 {%- set optional = [] -%}
 {%- for column in contract['optional'] if in_span(column['span']) -%}{%- do optional.append('s.' ~ column['name']) -%}{%- endfor -%}
 {%- set dated = contract['has_identity'] and 'citizen_id' in names and 'birth_date' in names -%}
@@ -52,7 +55,7 @@ select
     null::text as province_code
     {%- endif %},
     {% if service and contract['has_update'] -%}
-    {{ days_between(day_in_vietnam('s.' ~ service), day_in_vietnam('s.updated_at')) }}
+    {{ days_between(served_on, day_in_vietnam('s.updated_at')) }}
     {%- elif contract['has_update'] -%}
     {{ days_between(day_in_vietnam('s.updated_at'), as_of()) }}
     {%- else -%}
@@ -73,7 +76,7 @@ select
     null::bigint as sexes_agree,
     {%- endif %}
     {%- if dated %}
-    count(s.citizen_id + (s.birth_date - s.birth_date)) as numbers_dated,
+    count(s.birth_date) filter (where s.citizen_id is not null) as numbers_dated,
     count(*) filter (
         where date_part('year', s.birth_date) = 1900 + s.citizen_id / 100000000 % 10 / 2 * 100 + s.citizen_id / 1000000 % 100
     ) as numbers_fit_birth,
