@@ -34,7 +34,8 @@ CHROMIUM += " --disable-component-update --disable-sync"
 KINDS = (
     "index.html", "months/{e}.html", "deliveries.html", "deliveries/health_visit.html", "quality.html",
     "quality/health_visit.html", "quality/health_visit/quarantined_few.html", "quality/citizen_month.html",
-    "quality/citizen_month/residence_stated.html", "reconciliation.html", "indicators.html",
+    "quality/citizen_month/residence_stated.html", "scorecard.html", "scorecard/{e}.html", "scorecard/health_visit.html",
+    "scorecard/{p}/VN.html", "scorecard/{e}/02.html", "reconciliation.html", "indicators.html",
     "indicators/id_card_rate.html", "indicators/id_card_rate/{e}.html", "indicators/id_card_rate/communes-01.html",
     "indicators/match_rate.bank_kyc.html", "releases.html", "releases/{e}.2.html", "data.html",
     "data/health_visit.html", "data/citizen_month.html", "help.html", "help/codes.html",
@@ -306,6 +307,21 @@ def test_a_page_in_a_browser_asks_for_nothing_elsewhere_and_everyone_can_read_it
     if os.environ.get("P06_SCREENSHOTS"):
         opened.pdf(path=shot(address, "a4", "pdf"), prefer_css_page_size=True)
     opened.emulate_media(media="screen")
+
+
+@pytest.mark.parametrize("area", ["VN", "01"])
+def test_a_sheet_of_the_committee_is_one_page_of_paper_and_says_what_the_mart_says(
+    warehouse: Warehouse, site: Path, opened: Page, area: str
+) -> None:
+    for language in ("vi", "en"):
+        opened.goto((site / language / "scorecard" / PERIODS[1] / f"{area}.html").as_uri())
+        printed = opened.pdf(prefer_css_page_size=True)
+        assert len(re.findall(rb"/Type ?/Page[^s]", printed)) == 1, language
+    stated = json.loads(warehouse.must("scorecard", "--province", area, "--json"))
+    accurate = [one for one in stated if (one["source"], one["word"]) == ("education_enrolment", "dung")]
+    judged = [one["reached"] for one in accurate if one["target"] is not None]
+    shown = opened.locator("tr", has_text="enrolment").first.locator("td").first.inner_text()
+    assert judged and shown.split()[0] == f"{sum(judged)}/{len(judged)}"
 
 
 @pytest.mark.long

@@ -252,6 +252,7 @@ def test_the_views_are_made_once_and_read_before_anything_was_built(warehouse: W
     wanted = facts | restated | {"citizen_month_restated"} | {
         "dim_citizen", "citizen_month", "indicator", "indicator_restated", "indicator_edition", "reconciliation",
         "match_summary", "dim_area", "area_change", "area_today", "indicator_commune_restated", "release", "footnote",
+        "scorecard", "scorecard_timing",
     }  # fmt: skip
     assert names == wanted
     for name in wanted - {"dim_area", "area_change", "area_today"}:

@@ -76,14 +76,8 @@ def _rows(
 
 def _same(found: Evidence, area: str, period: Period) -> bool:
     """Whether the code named the same province the month before: codes are used again with other meanings."""
-    if area == NATION:
-        return True
     now, before = period.first_day, period.shift(-1).first_day
-    return any(
-        code == area and first <= before and (last is None or now < last) for code, first, last, _ in found.provinces
-    ) or not any(
-        code == area and first <= before and (last is None or before < last) for code, first, last, _ in found.provinces
-    )
+    return not any(code == area and before < day <= now for code, day in found.changed_provinces)
 
 
 def _sheet(

@@ -238,6 +238,7 @@ class Evidence:
     communes: list[Figure] = field(default_factory=list)  # of the newest released month
     editions: list[Edition] = field(default_factory=list)
     provinces: list[tuple[str, date, date | None, str]] = field(default_factory=list)  # code, valid from, to, name
+    changed_provinces: list[tuple[str, date]] = field(default_factory=list)  # code, day it became another province
     commune_names: dict[str, tuple[str, str]] = field(default_factory=dict)  # code -> name, province; newest month
     marts: list[Mart] = field(default_factory=list)
     footnotes: list[Footnote] = field(default_factory=list)
@@ -385,6 +386,10 @@ def _read_all(connection: psycopg.Connection[Any], found: Evidence) -> None:
     found.editions = rows(Edition, _EDITIONS)
     found.provinces = tuples(
         "select code, valid_from, valid_to, name from marts.dim_area where level = 'province' order by 1, 2"
+    )
+    found.changed_provinces = tuples(
+        "select new_code, effective_date from marts.area_change where level = 'province' group by 1, 2"
+        " having count(*) > 1 or min(old_code) <> new_code order by 1, 2"
     )
     if found.released:
         newest = found.released[-1].first_day
