@@ -62,6 +62,14 @@ def month(warehouse: Warehouse) -> None:
         VISIT | {"citizen_id": DUNG, "updated_at": "2024-03-15T23:00:00+07:00"} | DUNG_SELF,
     )
     warehouse.sector("bank_kyc", "2024-03", ACCOUNT | {"citizen_id": NOBODYS} | CHI_SELF)
+    service = {"service_code": "A", "due": "yes", "integrated": "no"}
+    warehouse.sector(
+        "public_service_catalogue",
+        "2024-03",
+        service | {"province_code": "01", "integrated": "yes", "integrated_on": date(2024, 2, 1)},
+        service | {"province_code": "02"},
+        service | {"province_code": "02", "service_code": "B", "integrated_on": date(2024, 2, 1)},
+    )
     assert warehouse.build("2024-03") == []
 
 
@@ -88,6 +96,8 @@ def test_each_measure_is_counted_by_hand_by_province_and_absent_where_a_source_c
     assert (hanoi["communes_named"][0], ha_giang["communes_named"][0]) == (1, 1)
     visits = told(warehouse, "health_visit", "02")
     assert (visits["matched"], visits["entry_p50"]) == ((1, 1), (5.0,))
+    services = [told(warehouse, "public_service_catalogue", area)["fields_filled"] for area in ("01", "02", "VN")]
+    assert services == [(1, 1), (1, 2), (2, 3)], "a row that states a province lies there"
     # what a source cannot state is absent, not zero
     visits, accounts = told(warehouse, "health_visit"), told(warehouse, "bank_kyc")
     assert (visits["entry_p50"], visits["entry_p95"]) == ((1.0,), (5.0,))
