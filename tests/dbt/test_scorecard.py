@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
-from p06 import scorecard
+from p06 import database, scorecard
+from p06.period import Period
 from tests.dbt.hand_staged import Row, Warehouse
 from tests.dbt.test_identity_finding import (
     ACCOUNT,
@@ -111,3 +112,11 @@ def test_each_measure_is_counted_by_hand_by_province_and_absent_where_a_source_c
     assert made == {one.measure for one in scorecard.measures().values() if one.origin == "mart"}
     timed = warehouse.rows("select distinct measure from marts.scorecard_timing where source = 'bank_kyc'")
     assert timed == [("days_to_publication",)], "the extract was never accepted by a ledger here"
+    # a code is compared with itself alone: 15 is another province since July 2025
+    with database.connect("quality") as connection:
+        same = {
+            (code, month): scorecard.is_the_same(connection, code, Period.parse(month))
+            for code in ("VN", "01", "15")
+            for month in ("2025-06", "2025-07", "2025-08")
+        }
+    assert [key for key, answer in same.items() if not answer] == [("15", "2025-07")]
