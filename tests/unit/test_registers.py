@@ -123,6 +123,27 @@ def test_a_commune_that_is_no_residence_is_not_compared_with_one() -> None:
     }  # fmt: skip
 
 
+def test_the_dead_are_a_question_but_where_they_belong() -> None:
+    told = {name: known.service_column or known.deceased for name, known in CONTRACTS.items() if known.is_sector_source}
+    assert told == {
+        "bank_kyc": "hold",
+        "cadre": "listed",
+        "civil_status_event": "listed",
+        "education_enrolment": "no",
+        "eid_account": "no",
+        "health_ebook": "listed",
+        "health_vaccination": "vaccinated_on",
+        "health_visit": "admitted_at",
+        "id_card_issuance": "issued_on",
+        "judicial_certificate": "requested_on",
+        "land_parcel": "hold",
+        "party_member": "no",
+        "public_service_dossier": "received_on",
+        "social_security_participation": "no",
+        "social_security_payment": "listed",
+    }
+
+
 @pytest.mark.parametrize("source", CONTRACTS)
 class TestEverySource:
     def test_rests_on_a_law_and_names_the_protection_of_persons(self, source: str) -> None:
@@ -180,11 +201,13 @@ def test_the_marts_of_sensitive_registers_are_restricted() -> None:
     ("old", "new", "code"),
     [
         ("access, value: restricted", "access, value: secret", "P06-CONTRACT-014"),
+        ("access, value: restricted", "serviceColumn, value: card_dossier", "P06-CONTRACT-007"),
+        ("access, value: restricted", "deceased, value: maybe", "P06-CONTRACT-014"),
         ("communeCompared, value: false", "communeCompared, value: never", "P06-CONTRACT-014"),
         ("no published list was found · ", "no published list was found, ", "P06-CONTRACT-012"),
     ],
 )
-def test_a_wrong_access_comparison_or_mark_has_its_code(tmp_path: Path, old: str, new: str, code: str) -> None:
+def test_a_wrong_word_has_its_code(tmp_path: Path, old: str, new: str, code: str) -> None:
     shutil.copytree(settings().contracts, tmp_path / "contracts")
     path = tmp_path / "contracts" / "party_member.odcs.yaml"
     text = path.read_text("utf-8")
