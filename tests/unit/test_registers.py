@@ -151,7 +151,7 @@ def test_the_dead_are_a_question_but_where_they_belong() -> None:
 class TestEverySource:
     def test_rests_on_a_law_and_names_the_protection_of_persons(self, source: str) -> None:
         known = CONTRACTS[source]
-        assert len(known.legal_basis) > 1
+        assert "Decree 278/2025 (mandatory sharing of national data)" in known.legal_basis
         assert known.has_identity == any("91/2025/QH15" in basis for basis in known.legal_basis)
 
     def test_classes_what_names_a_person_and_what_is_sensitive(self, source: str) -> None:
@@ -184,7 +184,7 @@ class TestEverySource:
         included = re.search(r"^include: \[(.*)\]$", stated, re.MULTILINE)
         assert included and set(included[1].split(", ")) == wanted
         assert suite.load_source(source).checks[-1].owner == f"quality-{known.sector.replace('_', '-')}"
-        assert stated.count("  - id: ") >= 5
+        assert source not in SHIPPED or stated.count("  - id: ") >= 5
 
     def test_says_in_two_languages_what_is_unconfirmed(self, source: str) -> None:
         known = CONTRACTS[source]
@@ -269,6 +269,14 @@ def test_the_skeleton_is_a_whole_valid_source_at_once(checkout: Path, identity: 
     assert known.column("commune_code").codelist == "commune"
     assert suite.load_source("work_permit").checks[0].owner == "quality-labour-market"
     assert "fct_work_permit" in project.models() and "fct_work_permit" in suite.marts()
+    every = TestEverySource()
+    CONTRACTS["work_permit"] = known
+    try:
+        for claim in dir(every):
+            if claim.startswith("test_"):
+                getattr(every, claim)("work_permit")
+    finally:
+        del CONTRACTS["work_permit"]
     # all that is left to be written says so
     text = (checkout / "contracts" / "work_permit.odcs.yaml").read_text("utf-8")
     assert "title to be written" in text and "What one row says." in text
