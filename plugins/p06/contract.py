@@ -265,6 +265,12 @@ class Contract:
         """Whether a release of the period waits for this source."""
         return self.due_from is None or self.due_from <= period
 
+    def first_day(self, period: Period) -> date:
+        """The first day a period of this source speaks about: with a cut-off day, the day after the one before."""
+        if self.cut_off_day is None:
+            return period.first_day
+        return period.shift(-1).as_of(self.cut_off_day) + timedelta(days=1)
+
     def register_form(self, period: Period) -> RegisterForm:
         """What a register's extract of the period holds: the rows that changed, or everyone (a snapshot)."""
         return next((form for form, span in self.register_forms if period in span), "changes")
