@@ -91,7 +91,8 @@ def load(connection: psycopg.Connection[Any], known: dict[str, str]) -> dict[str
         try:
             rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig")), strict=True))
             connection.execute(sql.SQL("delete from {}").format(sql.Identifier("build", name)))
-            for line, row in enumerate(rows, 2):
+            for row in rows:
+                line += 1
                 fill(connection, {column: value or None for column, value in row.items()})
         except (
             UnicodeError, csv.Error, KeyError, TypeError, AttributeError, ValueError, InvalidOperation,
@@ -184,7 +185,9 @@ _NAMES = (
     MartColumn("figure_id", "text", "the document's number and a letter", "số văn bản và chữ cái"),
     MartColumn("name_en", "text", "what it counts, in English", "nội dung, bằng tiếng Anh"),
     MartColumn("name_vi", "text", "what it counts, in Vietnamese", "nội dung, bằng tiếng Việt"),
-    MartColumn("printed", "text", "the figure as printed, its words in English", "số liệu như bản in, lời bằng tiếng Anh"),
+    MartColumn(
+        "printed", "text", "the figure as printed, its words in English", "số liệu như bản in, lời bằng tiếng Anh"
+    ),
 )
 _FIGURE = (
     *_NAMES,

@@ -91,7 +91,7 @@ BIRTHS = (
 )
 DEATHS = (
     "select right(period::text, 5), deregistration_state, allowance_state, days_to_deregister, days_to_allowance,"
-    " payments_after_death, is_still_paid, state from marts.linked_death order by period, state, payments_after_death"
+    " payments_after_death, is_still_paid, state from marts.linked_death order by period, state, payments_after_death, is_still_paid, allowance_state"
 )
 AFTER_DEATH = (
     "select right(period::text, 5), benefit_kind, paid_on::text, died_on::text, known_from, days_after_death"
@@ -144,10 +144,9 @@ def test_every_delay_and_omission_of_a_birth_is_found(warehouse: Warehouse) -> N
         ("02-01", "pension", "2024-02-25", "2024-01-05", "civil_status", 51),
         ("03-01", "pension", "2024-03-25", "2024-01-05", "civil_status", 80),
     ]
-    assert (
-        warehouse.rows("select distinct kind from quality.identity_finding where source = 'civil_status_event'", "quality")
-        == [("number_unknown",)]
-    )  # a death that is registered is no finding, a child the register does not know yet is
+    assert warehouse.rows(
+        "select distinct kind from quality.identity_finding where source = 'civil_status_event'", "quality"
+    ) == [("number_unknown",)]  # a death that is registered is no finding, a child the register does not know yet is
 
 
 def test_an_old_month_that_comes_late_gives_what_it_would_have_given_in_time(warehouse: Warehouse) -> None:
@@ -189,6 +188,10 @@ def test_only_months_with_events_to_follow_read_months_before() -> None:
 
     assert read("2024-05") == []
     assert read("2024-06") == ["social_security_payment 2024-05"]
-    assert read("2024-08") == ["civil_status_event 2024-06", "civil_status_event 2024-07", "social_security_payment 2024-05"]
+    assert read("2024-08") == [
+        "civil_status_event 2024-06",
+        "civil_status_event 2024-07",
+        "social_security_payment 2024-05",
+    ]
     assert read("2024-10") == ["civil_status_event 2024-07"]
     assert read("2024-11") == []

@@ -234,7 +234,10 @@ def test_a_rate_without_a_denominator_stays_a_rate_without_one(warehouse: Wareho
 def test_a_register_that_cannot_be_read_names_the_line(warehouse: Warehouse, register: Register) -> None:
     with pytest.raises(P06Error) as raised:
         register({"figure_id": "a", "total": "9"}, {"figure_id": "b", "total": "nine"})
-    assert (raised.value.code, raised.value.where) == ("P06-BUILD-007", {"file": "seeds/published_figure.csv", "line": 3})
+    assert (raised.value.code, raised.value.where) == (
+        "P06-BUILD-007",
+        {"file": "seeds/published_figure.csv", "line": 3},
+    )
     assert warehouse.rows("select count(*) from marts.published_figure") == [(len(REPORTS),)]
 
 
