@@ -53,19 +53,25 @@
     {%- endfor -%}
 {%- endmacro %}
 
-{# The contracts of the sources that have a fact mart, by name. #}
+{# The contracts of the sources that have a fact mart, by name; without those the build has nothing to do for: neither
+   received for the period nor due. While the project is parsed all of them stand here, so that dbt knows every ref. #}
 {% macro fact_sources() -%}
-    {{ return(contracts().values() | selectattr('mart') | sort(attribute='source') | list) }}
+    {{ return(contracts().values() | selectattr('mart') | rejectattr('source', 'in', var('left_out')) | sort(attribute='source') | list) }}
 {%- endmacro %}
 
-{# The contracts of the sources whose rows are matched against the register, by name. #}
+{# The contracts of the sources whose rows are matched against the register, by name; without those left out. #}
 {% macro matched_sources() -%}
-    {{ return(contracts().values() | selectattr('matched') | sort(attribute='source') | list) }}
+    {{ return(contracts().values() | selectattr('matched') | rejectattr('source', 'in', var('left_out')) | sort(attribute='source') | list) }}
 {%- endmacro %}
 
 {# Whether the source states a commune in the period. #}
 {% macro has_commune(contract) -%}
     {{ return(contract['commune_column'] and contract['commune_span'][0] <= var('period') <= contract['commune_span'][1]) }}
+{%- endmacro %}
+
+{# Whether the source states a province, and no commune, in the period. #}
+{% macro has_province(contract) -%}
+    {{ return(contract['province_column'] and contract['province_span'][0] <= var('period') <= contract['province_span'][1]) }}
 {%- endmacro %}
 
 {# A citizen's count or sum of a source: 0 without rows, null when the source was not received. #}

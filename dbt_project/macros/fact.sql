@@ -2,6 +2,7 @@
 {% macro fact(source_name) -%}
 {%- set contract = contracts()[source_name] -%}
 {%- set by_commune = has_commune(contract) -%}
+{%- set by_province = has_province(contract) -%}
 -- one row per staged row of {{ source_name }}
 -- depends on {{ ref('int_area_in_period') }}
 with
@@ -27,7 +28,7 @@ select
     'none' as match_method,
     0::numeric(5, 4) as match_confidence,
     {%- endif %}
-    {% if by_commune -%}
+    {% if by_commune or by_province -%}
     a.province_code
     {%- elif contract['matched'] -%}
     m.residence_province_code as province_code
@@ -45,10 +46,10 @@ from staged_rows as s
 {%- if contract['matched'] %}
 left join matches as m on m.file_no = s.file_no and m.line = s.line
 {%- endif %}
-{%- if by_commune %}
+{%- if by_commune or by_province %}
 left join {{ ref('int_area_in_period') }} as a
-    on a.level = 'commune'
+    on a.level = '{{ 'commune' if by_commune else 'province' }}'
     and a.edition = {{ area_edition(source_name) }}
-    and a.code = s.{{ contract['commune_column'] }}
+    and a.code = s.{{ contract['commune_column'] if by_commune else contract['province_column'] }}
 {%- endif %}
 {%- endmacro %}

@@ -27,9 +27,9 @@ _CODED, _OWN, _OTHER, _DISTRICTS = range(4)  # then, per list: codes it has and 
 
 @dataclass(frozen=True)
 class AreaCodes:
-    """What a delivery's commune codes tell of the list it was made with; rows, but never a code.
+    """What a delivery's commune codes (its province codes, when it has no commune) tell of the list it was made with.
 
-    ``own``: codes only the declared list has, of which ``own_expected`` is the share among its communes. ``other``:
+    Rows, but never a code. ``own``: codes only the declared list has, of which ``own_expected`` is the share in it. ``other``:
     codes the declared list has not but another has, ``districts`` of them codes of former districts. ``likely``: the
     first day of the other list most of them belong to, or that could stand for all of them.
     """
@@ -72,20 +72,25 @@ class _Lists:
 
 
 class Tally:
-    """Counts the codes of the columns whose code list is that of the communes."""
+    """Counts the codes of the columns whose code list is that of the communes; without any, that of the provinces."""
 
     def __init__(self, contract: Contract, version: date) -> None:
-        self._columns = [column.name for column in contract.columns if column.codelist == codelist.COMMUNE]
+        by_level = {
+            level: [column.name for column in contract.columns if column.codelist == level]
+            for level in (codelist.COMMUNE, codelist.PROVINCE)
+        }
+        level = next((level for level, names in by_level.items() if names), codelist.COMMUNE)
+        self._columns = by_level[level]
         if not self._columns:
             return
-        self._lists = lists = _lists(codelist.hash(codelist.AREA))
+        self._lists = lists = _lists(codelist.hash(codelist.AREA), level)
         self._declared = max((at for at, day in enumerate(lists.days) if day <= version), default=0)
         known = sorted(set().union(*lists.codes, *lists.districts))
         self._known = texts(known)
         self._told = _told(lists, self._declared, known)
 
     def count(self, columns: Mapping[str, Any]) -> Counts | None:
-        """A block, as ``Rules.judge`` gets it; None when the contract has no commune, else counts to be added up."""
+        """A block, as ``Rules.judge`` gets it; None when the contract has neither, else counts to be added up."""
         if not self._columns:
             return None
         total = np.zeros(self._told.shape[1], np.int64)
@@ -131,19 +136,19 @@ def _places(values: Any, known: Any) -> npt.NDArray[np.int32]:
 
 
 @cache
-def _lists(content: str) -> _Lists:
-    communes = codelist.load(codelist.COMMUNE)
+def _lists(content: str, level: str) -> _Lists:
+    areas = codelist.load(level)
     days: list[date] = []
     codes: list[frozenset[str]] = []
-    for day in communes.changes:
-        found = communes.codes(day)
+    for day in areas.changes:
+        found = areas.codes(day)
         if found and (not codes or found != codes[-1]):
             days.append(day)
             codes.append(found)
     rows = [
         (row["valid_from"], row["valid_to"] or "9999", row["district_code"])
         for row in codelist.areas()
-        if row["level"] == codelist.COMMUNE and row["district_code"]
+        if level == codelist.COMMUNE and row["level"] == level and row["district_code"]
     ]
     districts = tuple(
         frozenset(district for first, end, district in rows if first <= day.isoformat() < end) for day in days

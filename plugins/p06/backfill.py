@@ -80,13 +80,14 @@ def backfill(
     """
     from p06 import load
 
-    sources = [contract.load(source).source] if source else list(contract.load_all())
+    known = [contract.load(source).source] if source else list(contract.load_all())
     pending = [
         (delivery, period)
         for period in periods
         for delivery in load.pending(source, period)
-        if delivery.source in sources
+        if delivery.source in known
     ]
+    sources = known if source else _concerned(periods, pending)
     done = Backfill(
         [str(period) for period in periods],
         sources,
@@ -139,9 +140,34 @@ def _foretell(done: Backfill, periods: Sequence[Period], pending: Sequence[tuple
     register = any(contracts[source].kind == "register" for source in done.sources)
     facts = {str(known.mart) for known in contracts.values() if known.mart}
     followed = facts if register else {str(contracts[source].mart) for source in done.sources}
+    made: set[str] = set()
+    for period in built or periods:
+        received = {*ledger.accepted.get(period, ()), *(source for source, month in coming if month == period)}
+        made |= set(marts.of_a_month(period, received))
     done.marts = [
         *(["dim_citizen"] if register else []),
-        *(mart for mart in marts.of_a_month() if mart not in facts or mart in followed),
+        *(mart for mart in sorted(made) if mart not in facts or mart in followed),
+    ]
+
+
+def _concerned(periods: Sequence[Period], pending: Sequence[tuple[Delivery, Period]]) -> list[str]:
+    """The sources a load of these months has to do with: those due, received or waiting to be."""
+    from p06 import load
+
+    concerned = {delivery.source for delivery, _ in pending}
+    concerned |= {extract.source for extract in load.to_gate(None, None) if extract.period in periods}
+    with database.connect("publisher", autocommit=True) as connection:
+        concerned |= {
+            source
+            for (source,) in connection.execute(
+                "select distinct source from control.accepted where period between %s and %s",
+                (periods[0].first_day, periods[-1].first_day),
+            ).fetchall()
+        }
+    return [
+        source
+        for source, known in contract.load_all().items()
+        if source in concerned or any(known.is_due(period) for period in periods)
     ]
 
 

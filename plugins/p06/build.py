@@ -149,11 +149,11 @@ def run_models(spec: BuildSpec, report: Report = lambda text: None) -> None:
         variables = _variables(spec, connection, moves)
         if moves:  # their rows go while the models run
             _forget_undone_states(spec, connection)
-    untouched = [*([] if moves else ["tag:register"]), *([] if _follows(spec) else ["tag:followed"])]
+    idle = _idle(spec) + ([] if moves else ["tag:register"])
     if spec.model is None and not spec.decisions:
-        _invoke("run", variables, report, ["--exclude", *untouched] if untouched else [])
+        _invoke("run", variables, report, ["--exclude", *idle] if idle else [])
     else:
-        _run_linked(spec, variables, report, untouched)
+        _run_linked(spec, variables, report, idle)
     if moves:
         with database.connect("builder") as connection:
             _record_state(spec, connection)
@@ -181,24 +181,30 @@ def write_state(spec: BuildSpec, report: Report = lambda text: None) -> list[Fai
     return _failed_tests(_invoke("test", variables, report, tests))
 
 
-def _run_linked(spec: BuildSpec, variables: dict[str, Any], report: Report, untouched: list[str]) -> None:
+def _idle(spec: BuildSpec) -> list[str]:
+    """dbt's selection of the models, and with them the tests, of sources the build has nothing to do for."""
+    idle = [f"tag:{project.tag(source)}" for source in sorted(contract.left_out(spec.period, spec.extracts))]
+    return idle if _follows(spec) else [*idle, "tag:followed"]
+
+
+def _run_linked(spec: BuildSpec, variables: dict[str, Any], report: Report, idle: list[str]) -> None:
     """The models up to the records still open, then linkage, then the other models."""
     from p06 import linking
 
     variables = variables | {"linked": True}
-    _invoke("run", variables, report, ["--select", linking.BEFORE, *(["--exclude", *untouched] if untouched else [])])
+    _invoke("run", variables, report, ["--select", linking.BEFORE, *(["--exclude", *idle] if idle else [])])
     leaves = {source: ref.leaf for source, ref in spec.extracts.items()}
     task = linking.Task(spec.build_id, spec.period, spec.state_after, leaves, spec.model, spec.decisions)
     linking.link(task, report)
     fault.point("build.linked")
-    _invoke("run", variables, report, ["--exclude", linking.BEFORE, *untouched])
+    _invoke("run", variables, report, ["--exclude", linking.BEFORE, *idle])
 
 
 def run_tests(spec: BuildSpec, report: Report = lambda text: None) -> list[FailedTest]:
     """The second half of a build: the data tests, each on the rows of this build alone; returns those that failed."""
     with database.connect("builder") as connection:
         variables = _variables(spec, connection, moves=False)
-    return _failed_tests(_invoke("test", variables, report, ["--exclude", "test_type:unit"]))
+    return _failed_tests(_invoke("test", variables, report, ["--exclude", "test_type:unit", *_idle(spec)]))
 
 
 def model_hash() -> str:
@@ -290,6 +296,7 @@ def _variables(spec: BuildSpec, connection: psycopg.Connection[Any], moves: bool
             }
             for name, ref in sorted(received.items())
         },
+        "left_out": sorted(contract.left_out(spec.period, spec.extracts)),
         "register": [_mark(ref) for ref in _formed(spec.register)],
         "earlier": [
             {
@@ -545,7 +552,7 @@ def _manifest(folder: Path) -> Any:
         _kept[folder] = (content, outcome.result)
     manifest = _kept[folder][1]
     for node in manifest.nodes.values():
-        if hasattr(node, "extra_ctes"):
+        if node.resource_type != "seed" and hasattr(node, "extra_ctes"):
             node.compiled, node.compiled_code, node.extra_ctes_injected, node.extra_ctes = False, None, False, []
     return manifest
 

@@ -177,13 +177,16 @@ def synth(
     periods: Annotated[str, typer.Option(help="Months, A..B.")] = "2024-01..2024-03",
     seed: Annotated[int, typer.Option(help="The same seed gives the same country.")] = 7,
     defects: Annotated[str, typer.Option(help="none, usual or heavy.")] = "usual",
+    sources: Annotated[
+        str | None, typer.Option(help="Sources with commas between, or all; the six of the demo by default.")
+    ] = None,
 ) -> None:
     """Deliveries as ministries send them, of people who do not exist, and the truth beside them."""
     from p06 import synth as country
     from p06.period import parse_range
 
     with Bar("making deliveries") as bar:
-        country.generate(out, citizens, parse_range(periods), seed, defects, bar)
+        country.generate(out, citizens, parse_range(periods), seed, defects, bar, country.chosen(sources))
     print(f"landing {out / 'landing'}\ntruth   {out / 'truth'}")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from functools import cache
@@ -47,7 +47,8 @@ RESERVED = frozenset(
     | {"match_method", "match_confidence"}
     | {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
 )
-# What every fact mart computes itself; a source may send it, but cannot carry it into the mart.
+# What every fact mart computes itself; a source may send it, but cannot carry it into the mart, except that the column
+# `provinceColumn` names is what the mart's province_code is computed from.
 MART_RESERVED = frozenset({"province_code", "commune_valid_from"})
 
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,62}")  # fullmatch
@@ -111,9 +112,10 @@ class Column:
     description_en: str
     description_vi: str
     classification: Classification
-    in_mart: bool  # carried into the fact mart under this name (includes the commune column)
+    in_mart: bool  # carried into the fact mart under this name (includes the commune and province columns)
     since: Period | None = None
     until: Period | None = None
+    synthetic: Mapping[str, Any] = field(default_factory=dict, compare=False)  # how a synthetic country fills it
     codelists: tuple[tuple[str, Span], ...] = ()  # when it changes over time: each list with its periods
     unconfirmed: str = ""  # what of it no published text confirms, English · Vietnamese; empty when nothing
 
@@ -209,9 +211,11 @@ class Contract:
     allow_missing: bool = False
     legal_basis: tuple[str, ...] = ()
     register_forms: tuple[tuple[RegisterForm, Span], ...] = ()  # of a register; in other periods it sends changes
+    province_column: str | None = None  # the province of a row that has no commune
     commune_compared: bool = True  # False: the commune says where something is, not where the person lives
     restricted: bool = False  # its mart is read by holders of p06_sensitive alone
     approval: Approval = "never"  # when a month with its data waits for a quality officer before it is published
+    synthetic: Mapping[str, Any] = field(default_factory=dict, compare=False)  # which rows a synthetic country has
     contacts: tuple[str, ...] = field(default=(), compare=False)  # addresses of the sender's desk
     hash: str = field(default="", compare=False)
 
@@ -227,8 +231,8 @@ class Contract:
 
     @property
     def measures(self) -> tuple[Column, ...]:
-        """The columns a fact mart carries beside those all facts share (the commune is one of these)."""
-        return tuple(c for c in self.columns if c.in_mart and c.name != self.commune_column)
+        """The columns a fact mart carries beside those all facts share (commune and province are among these)."""
+        return tuple(c for c in self.columns if c.in_mart and c.name not in (self.commune_column, self.province_column))
 
     def at(self, period: Period) -> Contract:
         """The contract as a delivery of that period is judged: only the columns, rules and code lists in force then.
@@ -249,9 +253,14 @@ class Contract:
             key=tuple(name for name in self.key if name in names),
             rules=tuple(r for r in self.rules if period in r.span and names.issuperset({r.left, *r.right})),
             commune_column=self.commune_column if self.commune_column in names else None,
+            province_column=self.province_column if self.province_column in names else None,
             register_forms=tuple((form, Span()) for form, span in self.register_forms if period in span),
         )
         return replace(shape, hash=_hash(_timeless(shape)))
+
+    def is_due(self, period: Period) -> bool:
+        """Whether a release of the period waits for this source."""
+        return self.due_from is None or self.due_from <= period
 
     def register_form(self, period: Period) -> RegisterForm:
         """What a register's extract of the period holds: the rows that changed, or everyone (a snapshot)."""
@@ -332,6 +341,13 @@ def load(source: str) -> Contract:
         raise UnknownSource("P06-CONTRACT-002", source=shown) from None
 
 
+def left_out(period: Period, received: Container[str]) -> frozenset[str]:
+    """The sources a build of the period has nothing to do for: neither received for it nor due."""
+    return frozenset(
+        source for source, known in load_all().items() if source not in received and not known.is_due(period)
+    )
+
+
 def parse(path: Path) -> Contract:
     """Read one contract file. Raises ContractError."""
     return _Reader(path).contract()
@@ -384,6 +400,7 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.column: str | None = None
+        self.province: str | None = None  # the name of the column that states a row's province
 
     def fail(self, code: str, **where: Any) -> NoReturn:
         raise ContractError(code, file=self.path.name, column=self.column, **where) from None
@@ -408,11 +425,18 @@ class _Reader:
         kind = own.get("kind")
         if kind not in get_args(SourceKind):
             self.fail("P06-CONTRACT-005")
+        self.province = own.get("provinceColumn")
         columns = self.columns(table)
         names = {column.name for column in columns}
         mart, commune = own.get("mart"), own.get("communeColumn")
         if commune is not None and commune not in names:
             self.fail("P06-CONTRACT-007", rule="communeColumn")
+        if self.province is not None:
+            listed = {column.name: column.codelist for column in columns}
+            if self.province not in listed:
+                self.fail("P06-CONTRACT-007", rule="provinceColumn")
+            if commune is not None or listed[self.province] != codelist.PROVINCE:
+                self.fail("P06-CONTRACT-014", at="provinceColumn")
         sla = {str(item.get("property")): item for item in self.items(document, "slaProperties")}
         low, high = self.row_range(table)
         team = document.get("team")
@@ -443,8 +467,10 @@ class _Reader:
             allow_missing=self.flag(own, "allowMissing"),
             legal_basis=self.legal_basis(own.get("legalBasis")),
             register_forms=self.register_forms(own.get("registerForm"), cast(SourceKind, kind)),
+            province_column=self.province,
             commune_compared=own.get("communeCompared") is None or self.flag(own, "communeCompared"),
             restricted=self.restricted(own.get("access")),
+            synthetic=self.synthetic(own.get("synthetic")),
             approval=self.approval(own.get("approval")),
             contacts=self.contacts(document),
         )
@@ -472,7 +498,7 @@ class _Reader:
             self.fail("P06-CONTRACT-009")
         own = self.properties(item, "customProperties")
         in_mart = self.flag(own, "inMart")
-        if in_mart and name in MART_RESERVED:
+        if in_mart and name in MART_RESERVED and name != self.province:
             self.fail("P06-CONTRACT-009")
         header = item.get("physicalName", name)
         if not isinstance(header, str) or not 0 < len(header) <= HEADER_LIMIT or header != header.strip():
@@ -517,6 +543,7 @@ class _Reader:
             in_mart=in_mart,
             since=span.since,
             until=span.until,
+            synthetic=self.synthetic(own.get("synthetic")),
             codelists=lists if any(span != Span() for _, span in lists) else (),
             unconfirmed=self.unconfirmed(own.get("unconfirmed")),
         )
@@ -720,6 +747,11 @@ class _Reader:
             self.fail("P06-CONTRACT-014", at="access")
         return value is not None
 
+    def synthetic(self, value: Any) -> Mapping[str, Any]:
+        if value is not None and not isinstance(value, dict):
+            self.fail("P06-CONTRACT-014", at="synthetic")
+        return value or {}
+
     def approval(self, value: Any) -> Approval:
         if value is None:
             return "never"
@@ -767,6 +799,8 @@ def _hash(contract: Contract) -> str:
         if contract.register_forms
         else {}
     )
+    if contract.province_column:
+        content["province_column"] = contract.province_column
     text = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 

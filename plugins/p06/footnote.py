@@ -130,7 +130,7 @@ def _not_received(connection: psycopg.Connection[Any], period: Period, build_id:
     absent = []
     for source, known in contract.load_all().items():
         waiver = None if source in present else suite.source_waived(source, period)
-        if waiver is not None and (known.due_from is None or known.due_from <= period):
+        if waiver is not None and known.is_due(period):
             absent.append(
                 Finding(
                     source, None, NOT_RECEIVED, "du", "block", None, None, waiver.named, period,

@@ -129,21 +129,22 @@ def judge_extract(contract: Contract, extract_id: str, replay: str | None = None
                     source=sql.Literal(contract.source).as_string(connection),
                 )
                 counts = f"control.replay where leaf = {sql.Literal(leaf).as_string(connection)} and"
+            first_day = _day(period.begins(contract.cut_off_day))
             told = _EXTRACT.format(
-                extract=literal, as_of=_day(as_of), first_day=_day(period.first_day), failed=failed, counts=counts
+                extract=literal, as_of=_day(as_of), first_day=first_day, failed=failed, counts=counts
             )
             places = {
                 "rows": sql.Identifier("staging", leaf).as_string(connection),
                 "failed_rows": failed,
                 "extract": f"({told})",
-                "first_day": _day(period.first_day),
+                "first_day": first_day,
                 "as_of": _day(as_of),
                 "year": str(as_of.year),
                 "source": sql.Literal(contract.source).as_string(connection),
             }
             asked = suite.load_source(contract.source)
             if "provinces" in suite.places_of(asked.checks):
-                places["provinces"] = _provinces(connection, places["rows"], contract.commune_column, row[2])
+                places["provinces"] = _provinces(connection, places["rows"], contract.at(period), row[2])
             subject = _Subject(
                 asked,
                 places,
@@ -157,6 +158,8 @@ def judge_extract(contract: Contract, extract_id: str, replay: str | None = None
 
 def judge_build(period: Period, build_id: int, state: int | None = None) -> Verdict:
     """Gate 2: every mart of one build, and the register state it will publish (default: the one its row names).
+
+    The fact of a source that is neither pinned for the period nor due is left alone.
 
     Answers are stored as ``build:<id>`` (``#2`` … when judged again). Raises P06Error P06-GATE-011 when the period
     has no such build; a suite that cannot be read blocks.
@@ -174,10 +177,13 @@ def judge_build(period: Period, build_id: int, state: int | None = None) -> Verd
                 ([period.first_day, period.shift(-1).first_day],),
             ).fetchall()
         )
+        received = connection.execute(
+            "select source from control.build_extract where build_id = %s and period = %s", (build_id, period.first_day)
+        ).fetchall()
         results: list[CheckResult] = []
         subjects = []
         keeper = Keeper(connection, period, build_id)
-        for mart in suite.marts():
+        for mart in suite.marts_of(period, [source for (source,) in received]):
             broken = _results("mart", mart, period)
             results += broken
             if not broken:
@@ -230,20 +236,23 @@ _FAILED_IN_REPLAY = """(
 )"""
 
 
-def _provinces(connection: psycopg.Connection[Any], rows: str, commune_column: str | None, version: date) -> str:
+def _provinces(connection: psycopg.Connection[Any], rows: str, contract: Contract, version: date) -> str:
     """Rows per province of the list the extract declares, those without a row too: ``province_code``, ``rows``."""
-    communes = codelist.provinces(version)
-    counted = dict.fromkeys(communes.values(), 0)
-    if commune_column:
-        column = sql.Identifier(commune_column).as_string(connection)
+    provinces = codelist.provinces(version)
+    counted = dict.fromkeys(provinces.values(), 0)
+    area = contract.commune_column
+    if area is None and contract.province_column:
+        area, provinces = contract.province_column, {code: code for code in counted}
+    if area:
+        column = sql.Identifier(area).as_string(connection)
         try:
             with connection.transaction():
                 found = connection.execute(f"select {column}, count(*) from {rows} group by 1".encode()).fetchall()
         except psycopg.Error:  # whatever is wrong with the rows, the checks that ask of them say so
             return "(select null::text as province_code, 1 / 0 as rows)"
-        for commune, count in found:
-            if commune in communes:
-                counted[communes[commune]] += count
+        for code, count in found:
+            if code in provinces:
+                counted[provinces[code]] += count
     told = ", ".join(
         f"({sql.Literal(code).as_string(connection)}, {int(count)}::bigint)" for code, count in sorted(counted.items())
     )

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from p06 import contract, database, marts, project
@@ -159,11 +160,20 @@ def pinned(spec: BuildSpec) -> list[Dataset]:
     ]
 
 
-def built(build_id: int, results: Iterable[CheckResult] | None = None) -> list[Dataset]:
-    """The marts of a build, with gate 2's answers where there are any."""
+def built(
+    connection: psycopg.Connection[Any], build_id: int, results: Iterable[CheckResult] | None = None
+) -> list[Dataset]:
+    """The marts of a build, with gate 2's answers where there are any; not the facts it had nothing to do for."""
     answers: dict[str, list[CheckResult]] = {}
     for result in results or ():
         answers.setdefault(result.mart or "", []).append(result)
+    rows = connection.execute(
+        "select b.period, e.source from control.build as b left join control.build_extract as e"
+        " on e.build_id = b.build_id and e.period = b.period where b.build_id = %s",
+        (build_id,),
+    ).fetchall()
+    absent = contract.left_out(Period.of(rows[0][0]), {source for _, source in rows}) if rows else ()
+    idle = {contract.load(source).mart for source in absent}
     version = _facet("version", datasetVersion=str(build_id))
     return [
         _table(
@@ -173,6 +183,7 @@ def built(build_id: int, results: Iterable[CheckResult] | None = None) -> list[D
             _assertions(answers.get(one.name, ())),
         )
         for one in _marts()
+        if one.name not in idle
     ]
 
 
@@ -216,6 +227,8 @@ def _column_lineage(mart: str) -> Facets:
     fields = {column.name: of("IDENTITY", False, column.name) for column in known.measures}
     if known.commune_column:
         fields["commune_code"] = of("IDENTITY", False, known.commune_column)
+    if known.province_column:
+        fields["province_code"] = of("TRANSFORMATION", False, known.province_column)
     if known.key:
         fields["record_key"] = of("TRANSFORMATION", True, *known.key)
     if known.is_sector_source:

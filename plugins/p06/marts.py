@@ -10,15 +10,16 @@ import csv
 import hashlib
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
-from p06 import as_published, codelist, database, fault, lock, project, published_figure
+from p06 import as_published, codelist, contract, database, fault, lock, project, published_figure
 from p06.codelist import CodeListError
 from p06.errors import P06Error
+from p06.period import Period
 from p06.project import MartColumn, Model
 from p06.settings import settings
 
@@ -173,9 +174,16 @@ def _sync() -> bool:
     return True
 
 
-def of_a_month() -> tuple[str, ...]:
-    """The marts every build makes for the readers of schema marts, by name."""
-    return tuple(sorted(name for name in project.models() if _is_month(name) and name not in OF_QUALITY))
+def of_a_month(period: Period | None = None, received: Container[str] = ()) -> tuple[str, ...]:
+    """The marts of a month for the readers of schema marts, by name; of a period, those its build makes.
+
+    A build makes no fact of a source that was neither ``received`` for its period nor is due.
+    """
+    absent = contract.left_out(period, received) if period else ()
+    idle = {contract.load(source).mart for source in absent}
+    return tuple(
+        sorted(name for name in project.models() if _is_month(name) and name not in OF_QUALITY and name not in idle)
+    )
 
 
 def drop_builds(connection: psycopg.Connection[Any], builds: Sequence[int]) -> list[str]:

@@ -164,9 +164,7 @@ class Ledger:
         absent = [
             source
             for source, known in self.contracts.items()
-            if source not in present
-            and (known.due_from is None or known.due_from <= period)
-            and suite.source_waived(source, period) is None
+            if source not in present and known.is_due(period) and suite.source_waived(source, period) is None
         ]
         if self.register:
             held = {ref.period for ref in self.register}
@@ -417,7 +415,11 @@ def _rebuilds(connection: psycopg.Connection[Any], ledger: Ledger, period: Perio
     """The marts a release of the period would build: all of the month, and the citizens' history when it moves."""
     from p06 import marts
 
-    return (*(("dim_citizen",) if moves_history(connection, ledger, period) else ()), *marts.of_a_month())
+    received = ledger.accepted.get(period, {})
+    return (
+        *(("dim_citizen",) if moves_history(connection, ledger, period) else ()),
+        *marts.of_a_month(period, received),
+    )
 
 
 def moves_history(connection: psycopg.Connection[Any], ledger: Ledger, period: Period) -> bool:

@@ -46,8 +46,8 @@ _SHARED = (
     ("match_method", "text", "how the row was matched: id, previous_id, old_id, insurance_no, name_birth, linked, "
      "none or conflict", "cách khớp"),
     ("match_confidence", "numeric(5,4)", "one fixed number per method", "độ tin cậy của cách khớp"),
-    ("province_code", "text", "province of the row's commune, else of the matched citizen's residence",
-     "tỉnh của xã trong dòng, hoặc của nơi cư trú"),
+    ("province_code", "text", "province of the row's commune or the one it states, else of the matched citizen's residence",
+     "tỉnh của xã trong dòng hoặc tỉnh nêu trong dòng, nếu không có thì của nơi cư trú"),
 )  # fmt: skip
 _COMMUNE = (
     ("commune_code", "text", "commune as received", "mã xã như đã nhận"),
@@ -194,6 +194,8 @@ def _contracts_macro(contracts: dict[str, Contract]) -> str:
             "matched": entry.is_sector_source,
             "commune_column": entry.commune_column,
             "commune_span": _days(entry.column(entry.commune_column)) if entry.commune_column else None,
+            "province_column": entry.province_column,
+            "province_span": _days(entry.column(entry.province_column)) if entry.province_column else None,
             "compared_commune": entry.compared_commune,
             "insurance_column": INSURANCE_COLUMN.get(name),
             "service_column": SERVICE_COLUMN.get(name),
@@ -208,9 +210,17 @@ def _contracts_macro(contracts: dict[str, Contract]) -> str:
     return f"{{# What the contracts say, for models to derive from. #}}\n{{% macro contracts() %}}\n{{% do return({text}) %}}\n{{% endmacro %}}\n"
 
 
+def tag(source: str) -> str:
+    """The tag of the models that say something only of a source's rows: its fact, and whoever else bears it.
+
+    Neither they nor the tests that look at them are run in a build that has nothing to do for the source.
+    """
+    return f"of_{source}"
+
+
 def _fact_sql(known: Contract) -> str:
     return (
-        "{{ config(indexed=[['citizen_token']]) }}\n\n"
+        f"{{{{ config(indexed=[['citizen_token']], tags=['{tag(known.source)}']) }}}}\n\n"
         f"-- depends on {{{{ ref('stg_{known.source}') }}}}\n{{{{ fact('{known.source}') }}}}\n"
     )
 
@@ -225,8 +235,11 @@ def fact_columns(known: Contract) -> tuple[MartColumn, ...]:
 def _fact_model(known: Contract) -> dict[str, Any]:
     mart = str(known.mart)
     required = ["period", "record_key", "match_method", "match_confidence"]
-    commune = known.column(known.commune_column) if known.commune_column else None
-    required += ["commune_code"] if commune and commune.required and not (commune.since or commune.until) else []
+    required += [
+        area
+        for area, name in (("commune_code", known.commune_column), ("province_code", known.province_column))
+        if name and (column := known.column(name)).required and not (column.since or column.until)
+    ]
     required += [c.name for c in known.measures if c.required and not (c.since or c.until)]
     tests = [
         _test(f"{mart}_has_one_row_per_record", "unique_grain", "a record stands once", columns=["record_key"]),

@@ -103,7 +103,7 @@ def build(period: Period, report: Report = lambda text: None) -> int:
             try:
                 with lineage.run("build", period, build=spec.build_id) as told:
                     told.reads(lineage.pinned, spec)
-                    told.writes(lineage.built, spec.build_id)
+                    told.writes(lineage.built, connection, spec.build_id)
                     failed = dbt.build(spec, report)
             except BaseException as error:
                 with connection.transaction():
@@ -178,7 +178,7 @@ def gate(build_id: int) -> str:
         period, fingerprint = Period.of(row[0]), row[1]
         with lineage.run("gate.marts", period, build=build_id) as told:
             verdict = gates.judge_build(period, build_id)
-            told.reads(lineage.built, build_id, verdict.results)
+            told.reads(lineage.built, connection, build_id, verdict.results)
             told.about(outcome=verdict.outcome)
         fault.point("gate.judged")
         broken = connection.execute(
@@ -218,7 +218,7 @@ def publish_build(build_id: int, why: str | None = None) -> str:
         database.connect("publisher", autocommit=True) as connection,
         lineage.run("release", build=build_id) as told,
     ):
-        told.reads(lineage.built, build_id)
+        told.reads(lineage.built, connection, build_id)
         asked = connection.execute(
             "select period, gate_key from control.build where build_id = %s and state = 'passed' and approval = 'asked'",
             (build_id,),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -196,6 +196,12 @@ def marts() -> tuple[str, ...]:
     """The marts that have a suite, sorted: those with a file, and the fact mart of every contract; none without any file."""
     written = {path.stem for path in (settings().expectations / "marts").glob("*.yaml")}
     return tuple(sorted(written | _facts().keys())) if written else ()
+
+
+def marts_of(period: Period, received: Container[str]) -> tuple[str, ...]:
+    """The marts gate 2 judges in a build of the period: not the facts of sources neither ``received`` nor due."""
+    idle = {contract.load(source).mart for source in contract.left_out(period, received)}
+    return tuple(mart for mart in marts() if mart not in idle)
 
 
 def waivers() -> tuple[Waiver, ...]:

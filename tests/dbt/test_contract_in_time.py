@@ -14,7 +14,7 @@ import yaml
 from p06 import contract, database
 from p06.period import Period
 from p06.settings import settings
-from tests.dbt.hand_staged import Row, Warehouse
+from tests.dbt.hand_staged import NEW_AREAS, OLD_AREAS, Row, Warehouse
 
 MAI, LAN = 1190000001, 1190000002
 PERSON: Row = {"full_name": "Nguyễn Thị Mai", "birth_date": date(1990, 5, 20), "sex": "F"}
@@ -82,3 +82,33 @@ def test_a_fact_takes_its_province_from_the_commune_once_the_contract_has_one(
     assert warehouse.rows(rates) == [
         ("2024-01-01", "nation", "VN"), ("2024-02-01", "nation", "VN"), ("2024-02-01", "province", "52"),
     ]  # fmt: skip
+
+
+def test_a_fact_takes_its_province_from_the_row_where_the_contract_says_so(
+    warehouse: Warehouse, contracts: Path
+) -> None:
+    """Read in the list it was sent under, and told as of the period: 10 became 15 in July 2025, and 15 was another."""
+    path = contracts / "education_enrolment.odcs.yaml"
+    document = yaml.safe_load(path.read_text("utf-8"))
+    for own in document["customProperties"]:
+        own["property"] = own["property"].replace("communeColumn", "provinceColumn")
+    column = next(one for one in document["schema"][0]["properties"] if one["name"] == "commune_code")
+    column |= {"physicalType": "code(2)"}
+    column["logicalTypeOptions"] = {}
+    next(one for one in column["customProperties"] if one["property"] == "codelist")["value"] = "province"
+    path.write_text(yaml.safe_dump(document, allow_unicode=True), "utf-8")
+    for month, areas in (("2025-06", OLD_AREAS), ("2025-07", OLD_AREAS), ("2025-08", NEW_AREAS)):
+        warehouse.register(month, PERSON | {"citizen_id": MAI, "residence_commune_code": "00004"}, areas=areas)
+        code = "15" if month == "2025-08" else "10"
+        warehouse.sector("education_enrolment", month, PUPIL | {"commune_code": code}, areas=areas)
+        assert warehouse.build(month) == []
+    assert warehouse.rows("select period::text, province_code from marts.fct_education_enrolment order by 1") == [
+        ("2025-06-01", "10"),
+        ("2025-07-01", "15"),
+        ("2025-08-01", "15"),
+    ]
+    assert warehouse.rows(
+        "select period::text, area_code, numerator from marts.indicator"
+        " where indicator_code = 'match_rate.education_enrolment' and area_level = 'province' order by 1"
+    ) == [("2025-06-01", "10", 1), ("2025-07-01", "15", 1), ("2025-08-01", "15", 1)]
+    assert warehouse.rows("select distinct province_code from marts.match_summary order by 1") == [("10",), ("15",)]

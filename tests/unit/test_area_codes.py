@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -12,6 +13,7 @@ from p06.area_codes import AreaCodes, Tally
 from p06.rules import texts
 
 OLD, NEW = date(2025, 3, 1), date(2025, 7, 1)
+OLD_PROVINCES = date(1900, 1, 1)
 BOTH, ONLY_OLD, ONLY_NEW, DISTRICT = "00004", "00001", "11948", "019"
 
 
@@ -53,6 +55,15 @@ def test_codes_of_both_lists_tell_nothing_but_where_others_are_expected() -> Non
     assert told(OLD, *shared).unlikely and told(OLD, *shared).likely == NEW
     assert not told(OLD, *shared[:199]).unlikely, "one office may send communes of one corner of the country"
     assert not told(OLD, *sorted(codelist.commune_codes(OLD)[0])).unlikely
+
+
+def test_a_source_without_a_commune_is_known_by_its_provinces(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = contract.load("bank_kyc")
+    column = replace(known.column("channel"), name="province_code", kind="code", codelist=codelist.PROVINCE)
+    monkeypatch.setattr(contract, "load", lambda _: replace(known, columns=(*known.columns, column)))
+    found = told(NEW, "01", "02", "02", "75", "", column="province_code")
+    assert (found.coded, found.own, found.other, found.districts, found.likely) == (4, 0, 2, 0, OLD_PROVINCES)
+    assert told(OLD, "01", "02", column="province_code").own == 1
 
 
 def test_an_earlier_version_is_held_against_the_earliest_list() -> None:

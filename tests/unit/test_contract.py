@@ -285,6 +285,25 @@ def test_a_small_contract_without_identity_is_read(tmp_path: Path, document: dic
     assert found.column("amount").minimum == Decimal(0)
 
 
+def test_a_province_column_is_the_marts_province_and_no_measure(tmp_path: Path, document: dict[str, Any]) -> None:
+    plain = contract.parse(write(tmp_path, document)).hash
+    (tmp_path / "codelists").mkdir()
+    (tmp_path / "codelists" / "area.csv").touch()
+    document["customProperties"].append({"property": "provinceColumn", "value": "province_code"})
+    own = [{"property": "codelist", "value": "province"}, {"property": "inMart", "value": True}]
+    stated = _first(document) | {"name": "province_code", "physicalType": "code(2)"}
+    stated["customProperties"] = [*stated["customProperties"], *own]
+    document["schema"][0]["properties"].insert(1, {k: v for k, v in stated.items() if not k.startswith("primaryKey")})
+    found = contract.parse(write(tmp_path, document))
+    assert (found.province_column, found.commune_column) == ("province_code", None)
+    assert "province_code" not in {column.name for column in found.measures}
+    assert found.hash != plain
+    document["customProperties"].append({"property": "communeColumn", "value": "thing_no"})
+    with pytest.raises(contract.ContractError) as failure:
+        contract.parse(write(tmp_path, document))
+    assert failure.value.code == "P06-CONTRACT-014"
+
+
 def _first(document: dict[str, Any], index: int = 0) -> dict[str, Any]:
     column: dict[str, Any] = document["schema"][0]["properties"][index]
     return column
@@ -322,6 +341,14 @@ SPOILT: dict[str, tuple[str, Any]] = {
     "a missing commune column": (
         "P06-CONTRACT-007",
         lambda d: d["customProperties"].append({"property": "communeColumn", "value": "commune_code"}),
+    ),
+    "a province column that is not there": (
+        "P06-CONTRACT-007",
+        lambda d: d["customProperties"].append({"property": "provinceColumn", "value": "province_code"}),
+    ),
+    "a province column of another list": (
+        "P06-CONTRACT-014",
+        lambda d: d["customProperties"].append({"property": "provinceColumn", "value": "thing_no"}),
     ),
     "a missing code list": (
         "P06-CONTRACT-008",

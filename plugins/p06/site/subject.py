@@ -79,7 +79,7 @@ def standing(found: Evidence, source: str, period: Period) -> Standing:
     if refusals:
         return Standing("refused", source, period, due, refusals=refusals)
     waiver = next((w for w in found.waivers if w.check is None and w.source == source and period in w.periods), None)
-    not_due = known.due_from is not None and period < known.due_from
+    not_due = not known.is_due(period)
     return Standing("not_due" if not_due else "none", source, period, due, waiver=waiver)
 
 

@@ -2,6 +2,7 @@
 
 ``OUT/landing/<source>/<period>/<delivery>/`` is laid out as a landing, ``OUT/truth/<source>/<period>.csv.gz`` names
 every record whose outcome is not the plain one, ``OUT/truth/summary.json`` holds the sums a loader must arrive at.
+Six sources have a generator of their own; any other is filled by what its contract promises.
 The same arguments give the same bytes; a longer range of periods leaves the earlier ones as they are. The people are
 invented: a number may by chance be that of a living person, which twelve random-looking digits cannot avoid.
 """
@@ -19,7 +20,7 @@ import orjson
 from p06 import contract as contracts
 from p06.errors import UsageError
 from p06.period import Period
-from p06.synth import bank, delivery, dirt, education, health, land, social_security
+from p06.synth import bank, delivery, dirt, education, health, land, promised, social_security
 from p06.synth.areas import Areas
 from p06.synth.chance import Ints
 from p06.synth.frame import Frame
@@ -38,6 +39,7 @@ SECTORS: dict[str, Callable[[Country], Frame]] = {
 SOURCES = (REGISTER, *SECTORS)
 SUMMARY = Path("truth") / "summary.json"
 _FEWEST = 50
+ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,19 @@ class Correction:
     repaired: float
 
 
+def chosen(text: str | None) -> tuple[str, ...]:
+    """The sources ``all`` or names with commas between stand for, in the order they are made; the first six for None.
+
+    Raises UnknownSource P06-CONTRACT-002.
+    """
+    if text is None:
+        return SOURCES
+    names = set(contracts.load_all() if text == ALL else filter(None, (part.strip() for part in text.split(","))))
+    for name in names:
+        contracts.load(name)
+    return (*(name for name in SOURCES if name in names), *sorted(names - set(SOURCES)))
+
+
 def _silent(_: str) -> None:
     return None
 
@@ -85,16 +100,20 @@ def generate(
     seed: int,
     defects: str = "usual",
     progress: Callable[[str], None] = _silent,
+    sources: Sequence[str] = SOURCES,
 ) -> Summary:
-    """Write every source's delivery of every period below ``out``.
+    """Write the delivery of each of the ``sources`` of every period below ``out``.
 
     ``periods`` are consecutive months, the first one a full register; ``citizens`` the people the register begins
     with; ``defects`` one of ``dirt.PROFILES``. ``progress`` gets one line per delivery. Raises UsageError
-    P06-SYNTH-001 (too few citizens), 002 (periods not consecutive), 003 (unknown profile), 004 (negative seed).
+    P06-SYNTH-001 (too few citizens), 002 (periods not consecutive), 003 (unknown profile), 004 (negative seed), 007 (no
+    source), 008 (a contract's ``synthetic`` makes no sense); UnknownSource.
     """
     _check(citizens, periods, seed, defects)
+    if not sources:
+        raise UsageError("P06-SYNTH-007")
     made = []
-    for folder, figures in _months(out, citizens, periods, seed, defects, None):
+    for folder, figures in _months(out, citizens, periods, seed, defects, None, sources=sources):
         made.append(Made(folder, figures))
         progress(
             f"{figures['period']} {figures['source']}: {figures['received']:,} rows, "
@@ -105,7 +124,7 @@ def generate(
         "periods": [str(period) for period in periods],
         "seed": seed,
         "defects": defects,
-    }
+    } | ({"sources": list(sources)} if set(sources) != set(SOURCES) else {})
     _write_summary(out, {"arguments": arguments, "deliveries": [item.figures for item in made]})
     return Summary(out / "landing", out / "truth", tuple(made))
 
@@ -135,11 +154,14 @@ def correction(
     except (OSError, orjson.JSONDecodeError, KeyError):
         raise UsageError("P06-SYNTH-005", source=source, period=str(period)) from None
     periods = [Period.parse(item) for item in arguments["periods"]]
-    if source not in SOURCES or period not in periods:
+    sources = arguments.get("sources", SOURCES)
+    if source not in sources or period not in periods:
         raise UsageError("P06-SYNTH-005", source=source, period=str(period))
     wish = Correction(source, period, revision, removed, changed, repaired)
     until = periods[: periods.index(period) + 1]
-    made = list(_months(out, arguments["citizens"], until, arguments["seed"], arguments["defects"], wish, into=into))
+    made = list(
+        _months(out, arguments["citizens"], until, arguments["seed"], arguments["defects"], wish, into, sources)
+    )
     folder, figures = made[-1]
     summary = orjson.loads(path.read_bytes())
     others = [item for item in summary.get("corrections", ()) if _name(item) != _name(figures)]
@@ -176,15 +198,22 @@ def _months(
     defects: str,
     wish: Correction | None,
     into: Path | None = None,
+    sources: Sequence[str] = SOURCES,
 ) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Live through the months; write every delivery, or with a wish only the one it names."""
+    """Live through the months; write every delivery, or with a wish only the one it names.
+
+    The register is lived through whether or not it is among the sources; so is social security, whose cards lead visits
+    to people.
+    """
+    others = [contracts.load(source).source for source in sorted(set(sources) - set(SOURCES))]
+    needed = {REGISTER, *sources, *([social_security.SOURCE] if health.SOURCE in sources else [])}
     country = Country.found(seed, citizens, periods[0], Areas.read())
     known = Known.nothing()
     for period in periods:
         country.live()
         register: Register | None = None
         cards: tuple[Ints, Ints] | None = None
-        for source in SOURCES:
+        for source in (*(source for source in SOURCES if source in needed), *others):
             asked = wish is not None and (wish.source, wish.period) == (source, period)
             if (
                 source != REGISTER
@@ -192,8 +221,13 @@ def _months(
                 and (period != wish.period or source not in (wish.source, social_security.SOURCE))
             ):
                 continue
-            frame = population_register(country, known.damaged) if source == REGISTER else SECTORS[source](country)
             contract = contracts.load(source).at(period)
+            if source == REGISTER:
+                frame = population_register(country, known.damaged)
+            elif source in SECTORS:
+                frame = SECTORS[source](country)
+            else:
+                frame = promised.frame(country, contract)
             dealer = dirt.Dealer(frame, contract, country, known, dirt.PROFILES[defects], seed)
             dealer.deal_damage()
             dealer.deal_identity()
@@ -206,7 +240,7 @@ def _months(
                 register = Register(country, known)
             elif source == social_security.SOURCE:
                 cards = spoilt.cards
-            if wish is not None and not asked:
+            if (wish is not None and not asked) or source not in sources:
                 continue
             revision = wish.revision if wish is not None else 1
             landing = into if into is not None else out / "landing"
@@ -219,4 +253,4 @@ def _months(
                 return
 
 
-__all__ = ["SOURCES", "Made", "Summary", "correction", "generate"]
+__all__ = ["ALL", "SOURCES", "Made", "Summary", "chosen", "correction", "generate"]

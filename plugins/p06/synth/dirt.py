@@ -193,7 +193,7 @@ class Dealer:
 
     def deal_identity(self) -> None:
         """What senders get wrong about people, and lines that only look odd."""
-        if not self.profile.identity:
+        if not self.profile.identity or not self.contract.has_identity:
             return
         size = len(self.frame)
         people, person = self.country.people, self.frame.person
@@ -299,10 +299,10 @@ class Dealer:
                 whole, cents = fields[at[name]].split(".")
                 fields[at[name]] = f"{int(whole) + 5000}.{cents}"
         else:
-            column = [item for item in contract.columns if item.kind == "enum" and item.in_mart][-1]
-            fields[at[column.name]] = column.values[
-                (column.values.index(fields[at[column.name]]) + 1) % len(column.values)
-            ]
+            for column in [item for item in contract.columns if item.kind == "enum" and item.in_mart][-1:]:
+                fields[at[column.name]] = column.values[
+                    (column.values.index(fields[at[column.name]]) + 1) % len(column.values)
+                ]
         stamp = fields[at["updated_at"]]
         fields[at["updated_at"]] = f"{stamp[:17]}{(int(stamp[17:19]) + 1) % 60:02d}{stamp[19:]}"
 
@@ -315,6 +315,13 @@ class Dealer:
         if register is None:
             spoilt.accepted |= staged
             spoilt.marks += [Mark(row, kind, STAGED) for row, kind in self.kinds.items()]
+            return spoilt
+        if not self.contract.has_identity:
+            spoilt.methods = {METHODS[UNMATCHED]: int(staged.sum())}
+            spoilt.marks = [
+                replace(mark, outcome=_state(UNMATCHED), method=METHODS[UNMATCHED]) if mark.outcome == STAGED else mark
+                for mark in spoilt.marks
+            ]
             return spoilt
         plain = self.known.citizen_id[frame.person] == frame.citizen_id
         plain[list(self.kinds)] = False
