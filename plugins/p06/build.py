@@ -33,6 +33,7 @@ REGISTER = "population_register"
 # What is registered in a month is followed for three more: a build reads these sources' extracts of so many months back.
 FOLLOWED = ("civil_status_event", "social_security_payment")
 FOLLOWED_MONTHS = 3
+FOLLOWING = frozenset({"linked_birth", "linked_death"})  # the marts that follow
 HORIZON = "horizon"  # the part of a register state that names the last month it reaches, as YYYYMM
 
 # What a row of vault.register_row is made with; macros that have nothing to do with it stand in other files.
@@ -159,9 +160,9 @@ def run_models(spec: BuildSpec, report: Report = lambda text: None) -> None:
             _record_state(spec, connection)
 
 
-def _follows(spec: BuildSpec) -> bool:
+def follows(read: Iterable[ExtractRef]) -> bool:
     """Whether there are events to follow; a month without any has no rows in the marts of linked procedures."""
-    return any(ref.source == FOLLOWED[0] for ref in (*spec.extracts.values(), *spec.earlier))
+    return any(ref.source == FOLLOWED[0] for ref in read)
 
 
 def write_state(spec: BuildSpec, report: Report = lambda text: None) -> list[FailedTest]:
@@ -184,7 +185,7 @@ def write_state(spec: BuildSpec, report: Report = lambda text: None) -> list[Fai
 def _idle(spec: BuildSpec) -> list[str]:
     """dbt's selection of the models, and with them the tests, of sources the build has nothing to do for."""
     idle = [f"tag:{project.tag(source)}" for source in sorted(contract.left_out(spec.period, spec.extracts))]
-    return idle if _follows(spec) else [*idle, "tag:followed"]
+    return idle if follows((*spec.extracts.values(), *spec.earlier)) else [*idle, "tag:followed"]
 
 
 def _run_linked(spec: BuildSpec, variables: dict[str, Any], report: Report, idle: list[str]) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -265,7 +264,9 @@ def test_no_row_of_the_deliveries_was_quarantined(reported: hand_staged.Warehous
     assert reported.rows("select sum(quarantined), sum(duplicates) from marts.reconciliation") == [(0, 0)]
 
 
-def test_the_warehouse_reproduces_what_the_reports_print_and_tells_what_is_wrong(reported: hand_staged.Warehouse) -> None:
+def test_the_warehouse_reproduces_what_the_reports_print_and_tells_what_is_wrong(
+    reported: hand_staged.Warehouse,
+) -> None:
     found = reported.rows(
         "select figure_id, verdict, computed_value::text from marts.published_comparison"
         " where comparison = 'warehouse' and verdict <> 'not_available'"
