@@ -7,27 +7,34 @@ owner; being stable, they read in the snapshot of the statement that calls them,
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
 READERS = ("p06_analyst", "p06_quality", "p06_identified")
+RESTRICTED = "p06_sensitive"  # who alone reads a restricted mart; it holds an analyst's rights as well
 _GONE = "P06-RELEASE-009 the release readers saw then is no longer kept"
 _UNDONE = "P06-RELEASE-010 the register readers saw then is no longer kept"
 
 
-def define(connection: psycopg.Connection[Any], months: Sequence[str], known: Mapping[str, str]) -> dict[str, str]:
+def define(
+    connection: psycopg.Connection[Any],
+    months: Sequence[str],
+    known: Mapping[str, str],
+    restricted: Collection[str] = (),
+) -> dict[str, str]:
     """Make or replace the functions of the monthly marts and of ``dim_citizen``; role p06_owner, views present.
 
+    Those of ``restricted`` marts are called by RESTRICTED alone.
     Returns ``function marts.<name>`` -> hash of its definition; those that ``known`` has so already are left alone.
     """
     made: dict[str, str] = {}
     for mart in months:
         signature = "(moment timestamptz, month date default null)"
         body = _EDITION if mart == "indicator" else _KEPT
-        made |= _define(connection, mart, signature, "(timestamptz, date)", body, known)
+        made |= _define(connection, mart, signature, "(timestamptz, date)", body, known, mart in restricted)
     return made | _define(connection, "dim_citizen", "(moment timestamptz)", "(timestamptz)", _STATE, known)
 
 
@@ -37,7 +44,13 @@ def text() -> str:
 
 
 def _define(
-    connection: psycopg.Connection[Any], mart: str, signature: str, types: str, body: str, known: Mapping[str, str]
+    connection: psycopg.Connection[Any],
+    mart: str,
+    signature: str,
+    types: str,
+    body: str,
+    known: Mapping[str, str],
+    restricted: bool = False,
 ) -> dict[str, str]:
     columns = [
         name
@@ -54,7 +67,8 @@ def _define(
     )
     view = sql.Identifier("marts", mart).as_string(connection)
     statement = _FUNCTION.format(name=name, signature=signature, view=view, body=filled)
-    made = {f"function marts.{mart}_as_published": hashlib.sha256(statement.encode()).hexdigest()}
+    meaning = f"{statement}{RESTRICTED}" if restricted else statement
+    made = {f"function marts.{mart}_as_published": hashlib.sha256(meaning.encode()).hexdigest()}
     if made.items() <= known.items():
         return made
     connection.execute(statement.encode())
@@ -66,7 +80,10 @@ def _define(
         + ("; tham số thứ hai giới hạn một tháng" if alone else "")
     )
     connection.execute(sql.SQL("comment on function {}{} is {}").format(sql.SQL(name), sql.SQL(types), comment))
-    connection.execute(f"grant execute on function {name}{types} to {', '.join(READERS)}".encode())
+    readers = ", ".join(READERS)
+    if restricted:
+        connection.execute(f"revoke execute on function {name}{types} from {readers}".encode())
+    connection.execute(f"grant execute on function {name}{types} to {RESTRICTED if restricted else readers}".encode())
     return made
 
 

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from itertools import pairwise
@@ -262,6 +263,12 @@ class Contract:
         """Whether a release of the period waits for this source."""
         return self.due_from is None or self.due_from <= period
 
+    def first_day(self, period: Period) -> date:
+        """The first day a period of this source speaks about: with a cut-off day, the day after the one before."""
+        if self.cut_off_day is None:
+            return period.first_day
+        return period.shift(-1).as_of(self.cut_off_day) + timedelta(days=1)
+
     def register_form(self, period: Period) -> RegisterForm:
         """What a register's extract of the period holds: the rows that changed, or everyone (a snapshot)."""
         return next((form for form, span in self.register_forms if period in span), "changes")
@@ -293,6 +300,10 @@ class Contract:
         ]
         if self.legal_basis:
             lines.append(f"| Căn cứ pháp lý · Legal basis | {_cell('; '.join(self.legal_basis))} |")
+        if self.restricted:
+            lines.append(
+                "| Truy cập · Access | hạn chế, chỉ vai trò `sensitive` · restricted, role `sensitive` alone |"
+            )
         lines += [
             "",
             "| Cột · Column | Kiểu · Type | Bắt buộc · Required | Phân loại · Class | Mô tả | Description |",
@@ -300,8 +311,10 @@ class Contract:
         ]
         lines += [
             f"| `{_cell(c.physical_name)}` | {_cell(c.type_text)} | {'✓' if c.required else ''} | {c.classification} "
-            f"| {_cell(c.description_vi)}{_span_text(c, 'từ', 'đến')}{_lists_text(c, 'danh mục', 'từ', 'đến')} "
-            f"| {_cell(c.description_en)}{_span_text(c, 'from', 'to')}{_lists_text(c, 'list', 'from', 'to')} |"
+            f"| {_cell(c.description_vi)}{_span_text(c, 'từ', 'đến')}{_lists_text(c, 'danh mục', 'từ', 'đến')}"
+            f"{_unconfirmed_text(c, 'chưa xác nhận', 1)} "
+            f"| {_cell(c.description_en)}{_span_text(c, 'from', 'to')}{_lists_text(c, 'list', 'from', 'to')}"
+            f"{_unconfirmed_text(c, 'unconfirmed', 0)} |"
             for c in self.columns
         ]
         lines += [
@@ -833,6 +846,11 @@ def _lists_text(column: Column, word: str, since: str, until: str) -> str:
     """Which code list holds when, for the dictionary; empty when one always does."""
     told = [f"{word} `{name}`{_span_text(span, since, until)}" for name, span in column.codelists]
     return f"; {', '.join(told)}" if told else ""
+
+
+def _unconfirmed_text(column: Column, word: str, language: int) -> str:
+    """What of a column no published text confirms, for the dictionary; English is language 0."""
+    return f" (**{word}**: {_cell(column.unconfirmed.split(' · ', 1)[language])})" if column.unconfirmed else ""
 
 
 def _cell(text: str) -> str:

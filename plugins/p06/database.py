@@ -21,7 +21,7 @@ from psycopg.conninfo import conninfo_to_dict
 from p06.errors import P06Error, UsageError
 from p06.settings import settings
 
-ROLES = ("admin", "loader", "builder", "publisher", "analyst", "quality", "steward", "identified")
+ROLES = ("admin", "loader", "builder", "publisher", "analyst", "quality", "steward", "identified", "sensitive")
 WAREHOUSE = "p06"
 AIRFLOW = "airflow"
 OLDEST_SERVER = 170000

@@ -169,7 +169,8 @@ def _sync() -> bool:
         connection.execute(sql.SQL("set local lock_timeout = {}").format(lock.WAIT))
         _edition_table(connection)
         made = {f"view {view[0]}.{view[1]}": _extend_view(connection, *view, known) for view in _views(models)}
-        made |= as_published.define(connection, of_a_month(), known)
+        made |= _grant(connection, known)
+        made |= as_published.define(connection, of_a_month(), known, restricted())
     with database.connect("builder") as connection:
         for name, sha256 in {**made, "marts": stamp}.items():
             _remember(connection, name, sha256)
@@ -186,6 +187,11 @@ def of_a_month(period: Period | None = None, received: Container[str] = ()) -> t
     return tuple(
         sorted(name for name in project.models() if _is_month(name) and name not in OF_QUALITY and name not in idle)
     )
+
+
+def restricted() -> frozenset[str]:
+    """The fact marts that holders of p06_sensitive alone read, as their contracts say."""
+    return frozenset(known.mart for known in contract.load_all().values() if known.mart and known.restricted)
 
 
 def drop_builds(connection: psycopg.Connection[Any], builds: Sequence[int]) -> list[str]:
@@ -241,6 +247,7 @@ def _stamp() -> str:
     digest = hashlib.sha256()
     for model in project.models().values():
         digest.update(repr(model).encode())
+    digest.update(repr(sorted(restricted())).encode())
     for part in (
         _WHO, _EDITION, _FOUND, _OF_EXTRACT, _RELEASE, _FOOTNOTE, _AREA, _AREA_CHANGE, _AREA_TODAY, _RESTATED, _RESTATE_AREAS,
     ):  # fmt: skip
@@ -370,6 +377,40 @@ def _extend_table(connection: psycopg.Connection[Any], model: Model) -> None:
             )
         elif present[column.name] != _canonical(connection, column.type):
             raise P06Error("P06-BUILD-005", mart=model.name, column=column.name)
+
+
+def _grant(connection: psycopg.Connection[Any], known: Mapping[str, str]) -> dict[str, str]:
+    """Give the views of each fact mart to whom its contract says; ``access <mart>`` -> what was given.
+
+    A new view in schema marts is every reader's by default, so what a restricted mart gains is taken back here, in the
+    transaction that made it.
+    """
+    closed = restricted()
+    given = {}
+    for entry in contract.load_all().values():
+        if not entry.mart:
+            continue
+        views = [name for name in (entry.mart, f"{entry.mart}_restated") if _columns(connection, "marts", name)]
+        state = f"{'restricted' if entry.mart in closed else 'open'}: {' '.join(views)}"
+        given[f"access {entry.mart}"] = state
+        before = known.get(f"access {entry.mart}", "open")
+        if state == before or (before.startswith("open") and entry.mart not in closed):
+            continue
+        for view in views:
+            for statement in _CLOSE if entry.mart in closed else _OPEN:
+                connection.execute(sql.SQL(statement).format(sql.Identifier("marts", view)))
+    return given
+
+
+_READERS = "p06_analyst, p06_quality, p06_steward, p06_identified"
+_CLOSE = (
+    f"revoke all on {{}} from {_READERS}",
+    f"grant select on {{}} to {as_published.RESTRICTED}",
+)
+_OPEN = (
+    f"revoke all on {{}} from {as_published.RESTRICTED}",
+    f"grant select on {{}} to {_READERS}",
+)
 
 
 def _edition_table(connection: psycopg.Connection[Any]) -> None:

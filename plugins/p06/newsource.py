@@ -156,7 +156,8 @@ def write(
     model.parent.mkdir(parents=True, exist_ok=True)
     model.write_text(text, encoding="utf-8")
     include = ["extract", *(["identity"] if identity else []), *(["areas"] if known.commune_column else [])]
-    suite.write_text(_template("suite.yaml", NAME=name, SECTOR=sector, INCLUDE=", ".join(include)), encoding="utf-8")
+    words = {"NAME": name, "OWNER": sector.replace("_", "-"), "INCLUDE": ", ".join(include)}
+    suite.write_text(_template("suite.yaml", **words), encoding="utf-8")
     return [agreement, model, suite]
 
 

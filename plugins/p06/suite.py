@@ -193,9 +193,14 @@ def load_all() -> tuple[Suite, ...]:
 
 
 def marts() -> tuple[str, ...]:
-    """The marts that have a suite, sorted: those with a file, and the fact mart of every contract; none without any file."""
+    """The marts that have a suite, sorted: those with a file, and the fact mart of every contract; none without any file.
+
+    A fact whose contract is gone is built by nobody: its file waits.
+    """
     written = {path.stem for path in (settings().expectations / "marts").glob("*.yaml")}
-    return tuple(sorted(written | _facts().keys())) if written else ()
+    facts = _facts().keys()
+    asked = {mart for mart in written if mart in facts or not mart.startswith("fct_")}
+    return tuple(sorted(asked | facts)) if written else ()
 
 
 def marts_of(period: Period, received: Container[str]) -> tuple[str, ...]:
@@ -320,8 +325,9 @@ def _facts() -> dict[str, contract.Contract]:
 
 def _plain_fact(promised: contract.Contract) -> dict[str, Any]:
     """The suite of a fact mart nobody wrote one for: what holds for every fact."""
-    owner = f"quality-{promised.sector}"
-    return {"mart": promised.mart, "of_source": promised.source, "owner": owner, "include": ["fact"]}
+    owner = f"quality-{promised.sector.replace('_', '-')}"
+    include = ["fact", "matched"] if promised.is_sector_source else ["fact"]
+    return {"mart": promised.mart, "of_source": promised.source, "owner": owner, "include": include}
 
 
 def _built(kind: Kind, name: str, stated: dict[str, Any], file: str) -> Suite:

@@ -450,7 +450,7 @@ def test_every_kind_has_words_in_two_languages_and_no_place_is_left_open() -> No
         alert.note(connection, "births", "one")
 
 
-@pytest.mark.parametrize("role", ["analyst", "quality", "steward", "identified"])
+@pytest.mark.parametrize("role", ["analyst", "quality", "steward", "identified", "sensitive"])
 def test_readers_see_nothing_of_the_outbox(sender: Sender, role: str) -> None:
     for table in ("alert", "alert_delivery"):
         with (

@@ -28,7 +28,7 @@ def _names() -> list[str]:
 
 
 def _read(statement: str, *values: Any) -> Rows:
-    with database.connect("analyst", autocommit=True) as connection:
+    with database.connect("sensitive", autocommit=True) as connection:  # an analyst who reads restricted marts too
         return connection.execute(statement.encode(), values).fetchall()
 
 

@@ -295,7 +295,7 @@ def test_the_command_names_what_it_wrote_and_guesses_the_kind_by_the_ending(tmp_
 
 
 def test_an_analysts_statement_ends_after_ten_minutes_and_an_export_does_not() -> None:
-    for role, limit in (("analyst", "10min"), ("identified", "10min"), ("builder", "0"), ("publisher", "0")):
+    for role, limit in (("analyst", "10min"), ("identified", "10min"), ("sensitive", "10min"), ("builder", "0")):
         with database.connect(role) as connection:
             assert connection.execute("show statement_timeout").fetchone() == (limit,), role
 

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -23,6 +23,9 @@ from p06.settings import settings
 from tests.passed import let_pass
 
 SHIPPED = Path(__file__).resolve().parents[2] / "expectations"
+# The others are in test_gate_registers.py.
+FIRST = ("bank_kyc", "education_enrolment", "health_visit", "land_parcel", "population_register",
+         "social_security_participation")  # fmt: skip
 JANUARY = Period(2024, 1)
 ROWS = 6000
 CANARY_ID = 99187654321
@@ -74,12 +77,22 @@ VALUES = {
 }
 
 
+def first_contracts(folder: Path) -> Path:
+    """The contracts of the first sources alone, with every code list."""
+    shutil.copytree(SHIPPED.parent / "contracts", folder / "contracts")
+    for path in (folder / "contracts").glob("*.odcs.yaml"):
+        if path.name.removesuffix(contract.SUFFIX) not in FIRST:
+            path.unlink()
+    return folder / "contracts"
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A warehouse of its own."""
+    """A warehouse of its own, of the first sources: what is asked of a fact is asked of five, not of nineteen."""
     folder = tmp_path_factory.mktemp("gates") / "home"
     patch = pytest.MonkeyPatch()
     patch.setenv("P06_HOME", str(folder))
+    patch.setenv("P06_CONTRACTS", str(first_contracts(folder.parent)))
     patch.delenv("P06_DATABASE_URL", raising=False)
     settings.cache_clear()
     database.ensure_running()
@@ -101,10 +114,10 @@ def failed(verdict: gate.Verdict) -> set[str]:
     return {result.check for result in verdict.results if not result.success}
 
 
-def column(known: contract.Column) -> str:
+def column(known: contract.Column, values: Mapping[str, str] = VALUES) -> str:
     """The SQL of one column of good rows."""
-    if known.name in VALUES:
-        return VALUES[known.name]
+    if known.name in values:
+        return values[known.name]
     if known.kind == "enum":
         values = ", ".join(f"'{value}'" for value in known.values)
         return f"(array[{values}])[1 + g % {len(known.values)}]"
@@ -119,8 +132,11 @@ def column(known: contract.Column) -> str:
 class Stage:
     """Stages extracts as the loader leaves them: a leaf, a row of the ledger, references of failed rows."""
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+    def __init__(
+        self, connection: psycopg.Connection[Any], values: Mapping[str, Mapping[str, str]] | None = None
+    ) -> None:
         self.connection = connection
+        self.values = values or {}  # source -> columns whose good rows look another way than VALUES
         self.number = 0
 
     def extract(
@@ -137,7 +153,8 @@ class Stage:
         self.number += 1
         extract_id = f"{self.number:08x}{source}"
         leaf = f"{source}__202401__{self.number:08x}"
-        columns = ", ".join(f"({column(c)})::{c.sql_type} as {c.name}" for c in known.columns)
+        values = VALUES | self.values.get(source, {})
+        columns = ", ".join(f"({column(c, values)})::{c.sql_type} as {c.name}" for c in known.columns)
         self.connection.execute(
             f"create table staging.{leaf} as select date '2024-01-01' as period, '{extract_id}' as extract_id,"
             f" 1::smallint as file_no, g + 1 as line, {columns}, md5(g::text)::uuid as record_key"
@@ -184,8 +201,8 @@ def stage(home: Path) -> Iterator[Stage]:
         yield Stage(connection)
 
 
-@pytest.mark.parametrize("source", sorted(contract.load_all()))
-def test_a_good_extract_of_every_source_passes_clean(stage: Stage, source: str) -> None:
+@pytest.mark.parametrize("source", FIRST)
+def test_a_good_extract_of_each_of_the_first_sources_passes_clean(stage: Stage, source: str) -> None:
     verdict = stage.judge(source)
     assert (verdict.outcome, failed(verdict)) == ("pass", set())
     assert {result.check for result in verdict.results} == {check.id for check in suite.load_source(source).checks}
@@ -393,8 +410,9 @@ def test_a_few_codes_of_another_list_are_chance_and_up_to_fifty_rows_never_stop_
     assert (verdict.outcome, failed(verdict)) == ("warnings", {"area_versions_few"})
 
 
-def test_every_check_of_every_source_has_a_case_here() -> None:
-    for source, known in contract.load_all().items():
+def test_every_check_of_the_first_sources_has_a_case_here() -> None:
+    for source in FIRST:
+        known = contract.load(source)
         shipped = {check.id for check in suite.load_source(source).checks}
         areas = AREAS if known.commune_column else {}
         assert shipped == {*SHARED, *ELSEWHERE, *areas, *(check for own, check in OWN if own == source)}
@@ -724,7 +742,7 @@ def only(folder: Path, mart: str) -> None:
 def test_a_normal_first_month_passes_clean_in_every_mart(builds: Builds) -> None:
     verdict = gate.judge_build(JANUARY, builds.good)
     assert (verdict.outcome, failed(verdict)) == ("pass", set())
-    assert {result.mart for result in verdict.results} == set(suite.marts())
+    assert {result.mart for result in verdict.results} == set(suite.marts_of(JANUARY, ()))
     assert verdict.run == f"build:{builds.good}"
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import psycopg
 import pytest
 
-from p06 import database
+from p06 import database, marts
+from p06.settings import settings
 from tests.sender import Sender
 
 _ANSWER = (
@@ -50,3 +54,58 @@ def test_an_answer_once_given_stays(sender: Sender, role: str) -> None:
 def test_nobody_of_the_warehouse_reaches_the_database_of_airflow(sender: Sender, role: str) -> None:
     with pytest.raises(psycopg.OperationalError, match="permission denied"):
         psycopg.connect(database.dsn(role, database.AIRFLOW), connect_timeout=5)
+
+
+_VIEWS = (
+    "select relname from pg_class where relnamespace = 'marts'::regnamespace and relkind = 'v' and relname ~ '^fct_'"
+    " and has_table_privilege(%s, oid, 'select')"
+)
+_FUNCTIONS = (
+    "select proname from pg_proc where pronamespace = 'marts'::regnamespace and proname ~ '^fct_'"
+    " and has_function_privilege(%s, oid, 'execute')"
+)
+
+
+def _reads(role: str) -> set[str]:
+    """The fact marts a role reads in any of their forms."""
+    found: set[str] = set()
+    with database.connect("admin") as connection:
+        for statement in (_VIEWS, _FUNCTIONS):
+            for (name,) in connection.execute(statement.encode(), (f"p06_{role}",)):
+                found.add(name.removesuffix("_restated").removesuffix("_as_published"))
+    return found
+
+
+def test_a_restricted_mart_is_read_by_holders_of_its_purpose_alone(
+    sender: Sender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marts.sync()
+    closed = {"fct_party_member", "fct_judicial_certificate", "fct_health_ebook", "fct_health_vaccination"}
+    assert marts.restricted() == closed
+    facts = _reads("sensitive")
+    assert closed < facts
+    for role in ("analyst", "quality", "identified"):
+        assert _reads(role) == facts - closed, role
+    assert not _reads("steward") & closed
+    for view in ("fct_party_member", "fct_party_member_restated"):
+        with database.connect("sensitive") as connection:
+            assert connection.execute(f"select * from marts.{view}".encode()).fetchall() == []
+            connection.execute("select * from marts.indicator")
+        with (
+            database.connect("analyst", autocommit=True) as connection,
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+        ):
+            connection.execute(f"select * from marts.{view}".encode())
+    # a contract that opens its mart, or closes it again, is followed
+    shutil.copytree(settings().contracts, tmp_path / "contracts")
+    monkeypatch.setenv("P06_CONTRACTS", str(tmp_path / "contracts"))
+    settings.cache_clear()
+    path = tmp_path / "contracts" / "party_member.odcs.yaml"
+    shipped = path.read_text("utf-8")
+    for text, expected in (
+        (shipped.replace("  - {property: access, value: restricted}\n", ""), closed - {"fct_party_member"}),
+        (shipped, closed),
+    ):
+        path.write_text(text, "utf-8")
+        assert marts.sync()
+        assert _reads("analyst") == facts - expected

@@ -304,7 +304,7 @@ def test_a_row_and_its_entry_come_and_go_together(lived: Months) -> None:
 
 
 def test_nobody_but_the_owner_may_touch_the_chain(lived: Months) -> None:
-    for role in ("loader", "builder", "publisher", "steward", "quality", "analyst", "identified"):
+    for role in ("loader", "builder", "publisher", "steward", "quality", "analyst", "identified", "sensitive"):
         for statement in (
             "select * from control.seal",
             "insert into control.seal values (1, now(), 'a', 'b', 'c', 'd', '')",

@@ -37,8 +37,10 @@ def pages(found: Evidence, words: Words) -> Iterator[Page]:
                {"contracts": list(found.contracts.values()), "titles": titles, "marts": found.marts,
                 "lineage": _lineage(found, words), "queries": queries()})  # fmt: skip
     above = (("data.html", title),)
+    told = {mart.name for mart in found.marts}  # the views of restricted marts have no page
     for source, known in found.contracts.items():
-        yield Page(f"data/{source}.html", "data", "source.html", titles[source], {"contract": known}, above)
+        values = {"contract": known, "has_page": known.mart in told}
+        yield Page(f"data/{source}.html", "data", "source.html", titles[source], values, above)
     for mart in found.marts:
         of = next((name for name, known in found.contracts.items() if known.mart == mart.name), None)
         yield Page(f"data/{mart.name}.html", "data", "mart.html", mart.name,

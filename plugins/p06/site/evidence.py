@@ -275,6 +275,17 @@ class Evidence:
         return frozenset(self.inputs)
 
     @cached_property
+    def idle(self) -> frozenset[str]:
+        """Sources nothing has come from yet and that are due in none of the months, and the facts made of them."""
+        heard = {one.source for one in self.arrivals} | {one.source for one in self.refusals}
+        silent = [
+            known
+            for source, known in self.contracts.items()
+            if source not in heard and known.due_from and not any(map(known.is_due, self.periods))
+        ]
+        return frozenset(name for known in silent for name in (known.source, known.mart) if name)
+
+    @cached_property
     def suites(self) -> dict[str, suite.Suite]:
         """The suites of every source and mart, by name; one that cannot be read is left out, its gate says why."""
         found = {}
