@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from p06 import build
+from p06 import build, database, plan
 from p06.build import ExtractRef
 from p06.period import Period
 from tests.dbt.hand_staged import Row, Warehouse
@@ -195,3 +195,33 @@ def test_only_months_with_events_to_follow_read_months_before() -> None:
     ]
     assert read("2024-10") == ["civil_status_event 2024-07"]
     assert read("2024-11") == []
+
+
+def test_a_late_month_of_events_is_read_by_the_three_months_after_it_and_by_no_other(warehouse: Warehouse) -> None:
+    def contents() -> tuple[dict[str, dict[str, Any]], plan.Ledger]:
+        with database.connect("loader") as connection:
+            connection.cursor().executemany(
+                "insert into control.accepted (source, period, extract_id, revision_floor) values (%s, %s, %s, 1)"
+                " on conflict do nothing",
+                [(ref.source, ref.period.first_day, ref.extract_id) for ref in warehouse.accepted.values()],
+            )
+        with database.connect("publisher") as connection:
+            ledger = plan.Ledger(connection)
+            return {str(period): ledger.inputs(period).content for period in ledger.periods}, ledger
+
+    for month in range(1, 8):
+        warehouse.register(f"2024-{month:02}", registered(QUICK))
+    first, _ = contents()
+    warehouse.sector("civil_status_event", "2024-02", event(QUICK, "birth"))
+    second, _ = contents()
+    assert [month for month in first if first[month] != second[month]] == ["2024-02", "2024-03", "2024-04", "2024-05"]
+    warehouse.sector("social_security_payment", "2024-01", payment(SETTLED, "pension", BORN))
+    third, ledger = contents()
+    assert [month for month in second if second[month] != third[month]] == ["2024-01", "2024-02", "2024-03", "2024-04"]
+    with database.connect("publisher") as connection:
+        ledger.connection = connection
+        march = Period.parse("2024-03")
+        told = [cause.sentence for cause in plan._differences(march, first["2024-03"], second["2024-03"], ledger)]
+    assert [sentence.partition("; ")[2] for sentence in told] == [
+        "the events of 2024-02 are followed up to 2024-03, so their steps are asked for again"
+    ]
