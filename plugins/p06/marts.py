@@ -33,8 +33,6 @@ SYSTEM_VERSIONED = {
 HELD = {"register_row": "vault"}
 # Months whose rows point at single records of a sender: quality officers read them, analysts do not.
 OF_QUALITY = frozenset({"identity_finding"})
-# Marts that say something only of one source's rows, beside its fact.
-_OF_SOURCE = {"social_security_payment": "payment_after_death"}
 _WHO = (
     MartColumn("citizen_id", "text", "twelve-digit number, the newest held", "số định danh 12 chữ số, số mới nhất"),
     MartColumn("full_name", "text", "full name", "họ và tên"),
@@ -183,7 +181,7 @@ def of_a_month(period: Period | None = None, received: Container[str] = ()) -> t
     A build makes no fact of a source that was neither ``received`` for its period nor is due.
     """
     absent = contract.left_out(period, received) if period else ()
-    idle = {contract.load(source).mart for source in absent} | {_OF_SOURCE.get(source) for source in absent}
+    idle = {contract.load(source).mart for source in absent}
     return tuple(
         sorted(name for name in project.models() if _is_month(name) and name not in OF_QUALITY and name not in idle)
     )
