@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import date
 from typing import Any
 
@@ -23,10 +24,15 @@ def person(number: int, *, born: date = BORN, stated: bool = True) -> Row:
     return ({"citizen_id": number} if stated else {}) | {"full_name": name, "birth_date": born, "sex": "F"}
 
 
+def key(*of: object) -> Row:
+    """The record's key; a warehouse staged by hand would make it of the line."""
+    return {"record_key": uuid.uuid5(uuid.NAMESPACE_OID, repr(of))}
+
+
 def event(number: int, kind: str, on: date = BORN, *, stated: bool = True, registered: date = REGISTERED) -> Row:
     """A birth or death as it is sent."""
     who = person(number, born=BORN if kind == "birth" else OLD, stated=stated)
-    return who | {
+    return who | key(number, kind) | {
         "event_no": str(number), "subject_no": 1, "event_kind": kind, "event_on": on, "registered_on": registered,
         "digitised": "yes", "population_basis": "yes", "commune_code": "00001",
     }  # fmt: skip
@@ -42,7 +48,7 @@ def card(number: int, since: date) -> Row:
 
 def payment(number: int, kind: str, on: date) -> Row:
     """A payment to one of the old."""
-    return person(number, born=OLD) | {
+    return person(number, born=OLD) | key(number, on) | {
         "payment_id": f"{number} {on}", "benefit_kind": kind, "payment_method": "cash", "paid_on": on, "amount": 100,
         "commune_code": "00001",
     }  # fmt: skip
