@@ -153,6 +153,16 @@ def test_every_delay_and_omission_of_a_birth_is_found(warehouse: Warehouse) -> N
     assert warehouse.rows(
         "select distinct kind from quality.identity_finding where source = 'civil_status_event'", "quality"
     ) == [("number_unknown",)]  # a death that is registered is no finding, a child the register does not know yet is
+    january = (
+        "where period = '2024-01-01' and area_level = 'nation' and indicator_code not like 'match_rate%' order by 1"
+    )
+    assert warehouse.rows(f"select indicator_code, numerator, denominator from marts.indicator {january}") == [
+        ("civil_status_population_basis_rate", 9, 9), ("eid_level2_rate", 0, 3), ("health_insurance_coverage", 1, 4),
+        ("id_card_rate", 0, 3), ("noncash_payment_rate", 0, 3),
+    ]  # fmt: skip
+    assert warehouse.rows(f"select indicator_code, value, unit from marts.indicator_count {january}") == [
+        ("civil_status_records_digitised", 9, "record"), ("social_security_payments", 3, "payment"),
+    ]  # fmt: skip
 
 
 def test_an_old_month_that_comes_late_gives_what_it_would_have_given_in_time(warehouse: Warehouse) -> None:
