@@ -16,6 +16,7 @@ from p06.commands.backup import backup, restore
 from p06.commands.checks import checks
 from p06.commands.conflicts import conflicts
 from p06.commands.export import export
+from p06.commands.figures import figures
 from p06.commands.printing import show_json, show_table
 from p06.commands.progress import Bar
 from p06.commands.record import diff
@@ -676,6 +677,7 @@ app.command(epilog="Example: p06 reject 2024-02 --why 'the sender mends the fees
 app.command(epilog="Example: p06 export indicator --period 2024-03 --to indicator.xlsx")(export)
 app.command(epilog="Example: p06 checks health_visit")(checks)
 app.command(epilog="Example: p06 scorecard --province 01 --period 2024-03")(scorecard)
+app.command(epilog="Example: p06 figures --verdict discrepancy")(figures)
 app.command(epilog="Example: p06 sources --json")(sources)
 app.command(
     "new-source",

@@ -169,6 +169,15 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Count:
+    """A count of the nation in the newest month that has one."""
+
+    code: str
+    period: date
+    value: int
+
+
+@dataclass(frozen=True)
 class Edition:
     """A figure of the nation as one release published it."""
 
@@ -236,6 +245,7 @@ class Evidence:
     waiting: list[tuple[date, datetime]] = field(default_factory=list)  # period that waits for approval, until when
     figures: list[Figure] = field(default_factory=list)  # nation and provinces
     communes: list[Figure] = field(default_factory=list)  # of the newest released month
+    counts: list[Count] = field(default_factory=list)
     editions: list[Edition] = field(default_factory=list)
     provinces: list[tuple[str, date, date | None, str]] = field(default_factory=list)  # code, valid from, to, name
     commune_names: dict[str, tuple[str, str]] = field(default_factory=dict)  # code -> name, province; newest month
@@ -394,6 +404,8 @@ def _read_all(connection: psycopg.Connection[Any], found: Evidence) -> None:
     )
     found.figures = rows(Figure, _FIGURES)
     found.editions = rows(Edition, _EDITIONS)
+    if _exists(connection, "marts.indicator_count"):
+        found.counts = rows(Count, _COUNTS)
     found.provinces = tuples(
         "select code, valid_from, valid_to, name from marts.dim_area where level = 'province' order by 1, 2"
     )
@@ -533,6 +545,12 @@ select code, name, parent_code
 from marts.dim_area
 where level = 'commune' and valid_from <= %(period)s and (valid_to is null or valid_to > %(period)s)
 order by code
+"""
+_COUNTS = """
+select distinct on (indicator_code) indicator_code as code, period, value
+from marts.indicator_count
+where area_level = 'nation'
+order by indicator_code, period desc
 """
 _EDITIONS = """
 select indicator_code as code, period, numerator, denominator, value::float8 as value, release_id
