@@ -315,8 +315,11 @@ def test_a_sheet_of_the_committee_is_one_page_of_paper_and_says_what_the_mart_sa
 ) -> None:
     for language in ("vi", "en"):
         opened.goto((site / language / "scorecard" / PERIODS[1] / f"{area}.html").as_uri())
+        opened.emulate_media(media="print")
         printed = opened.pdf(prefer_css_page_size=True)
+        opened.emulate_media(media="screen")
         assert len(re.findall(rb"/Type ?/Page[^s]", printed)) == 1, language
+        assert re.findall(rb"/MediaBox ?\[0 0 59[45][.0-9]* 84[12][.0-9]*\]", printed), "A4"
     stated = json.loads(warehouse.must("scorecard", "--province", area, "--json"))
     accurate = [one for one in stated if (one["source"], one["word"]) == ("education_enrolment", "dung")]
     judged = [one["reached"] for one in accurate if one["target"] is not None]

@@ -17,7 +17,7 @@ from p06 import contract, database, scorecard, suite
 from p06.contract import Contract
 from p06.errors import P06Error
 from p06.period import Period, months
-from p06.scorecard import Score
+from p06.scorecard import Measure, Score
 
 ROLE = "quality"
 TREND = 24  # months a trend shows
@@ -277,6 +277,11 @@ class Evidence:
     def used(self) -> frozenset[tuple[str, str, date, str]]:
         """(release, source, month, extract) of everything a release was made of."""
         return frozenset(self.inputs)
+
+    @cached_property
+    def measures(self) -> Mapping[str, Measure]:
+        """The measures of the scorecard, by code."""
+        return scorecard.measures()
 
     @cached_property
     def suites(self) -> dict[str, suite.Suite]:
