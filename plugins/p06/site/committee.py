@@ -105,7 +105,7 @@ def _sheet(
         "missing_more": max(len(missing) - _MISSING, 0),
         "notes": texts[:NOTES],
         "notes_more": max(len(texts) - NOTES, 0),
-        "density": _density(len(rows) + len(sources)),
+        "density": density(len(rows) + len(sources)),
     }
     trail = (
         ("scorecard.html", words.t("scorecard.title")),
@@ -114,7 +114,7 @@ def _sheet(
     return Page(scorecard.sheet_address(period, area), "scorecard", "committee.html", title, content, trail)
 
 
-def _density(lines: int) -> str:
+def density(lines: int) -> str:
     """How closely a sheet is printed, so that it stays one page with so many lines in its two tables."""
     return "" if lines <= 16 else " dense" if lines <= 32 else " densest"
 

@@ -175,7 +175,7 @@ def changed(words: Words, known: Measure, change: float) -> tuple[str, bool | No
     """A change in words, and whether it is for the better; None when the shown figure did not move."""
     size = round(abs(change) * 100, 1) if known.unit == "share" else round(abs(change))
     if not size:
-        return f"= {words.t('word.unchanged')}", None
+        return f"=\N{NO-BREAK SPACE}{words.t('word.unchanged')}", None
     sign = "▲" if change > 0 else "▼"
     if known.unit == "share":
         return f"{sign} {words.t('scorecard.points', points=words.number(size, 1))}", known.better(change)
