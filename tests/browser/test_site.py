@@ -323,7 +323,8 @@ def test_a_sheet_of_the_committee_is_one_page_of_paper_and_says_what_the_mart_sa
     stated = json.loads(warehouse.must("scorecard", "--province", area, "--json"))
     accurate = [one for one in stated if (one["source"], one["word"]) == ("education_enrolment", "dung")]
     judged = [one["reached"] for one in accurate if one["target"] is not None]
-    shown = opened.locator("tr", has_text="enrolment").first.locator("td").first.inner_text()
+    row = opened.locator("tr", has=opened.locator("a[href$='education_enrolment.html']"))
+    shown = row.locator("td").first.inner_text()
     assert judged and shown.split()[0] == f"{sum(judged)}/{len(judged)}"
 
 
