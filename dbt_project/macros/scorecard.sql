@@ -8,13 +8,16 @@
                'register_doubles']) }}
 {%- endmacro %}
 
-{# Whole days, exact up to ninety and in steps of thirty beyond, at most ten years; a row changed after the as-of date has 0. #}
-{% macro days_between(first, last) -%}
-    case
-        when {{ last }} - {{ first }} <= 0 then 0
-        when {{ last }} - {{ first }} <= 90 then {{ last }} - {{ first }}
-        else least(({{ last }} - {{ first }} + 29) / 30 * 30, 3660)
-    end
+{# Days between two days as a step of a ladder: exact up to ninety, then thirty at a time up to ten years; none are below 0.
+   Rows are added up by step, so that no row is sorted for a percentile. #}
+{% macro day_step(first, last) -%}
+    {%- set steps = range(1, 92) | list + range(121, 3632, 30) | list -%}
+    width_bucket({{ last }} - {{ first }}, array[{{ steps | join(', ') }}])
+{%- endmacro %}
+
+{# The days a step stands for: its upper end. #}
+{% macro days_of_step(step) -%}
+    case when {{ step }} <= 90 then {{ step }} else 90 + ({{ step }} - 90) * 30 end
 {%- endmacro %}
 
 {# The day of a moment in Vietnam. #}
@@ -37,6 +40,9 @@
 {%- set by_commune = has_commune(contract) -%}
 {%- set matched = contract['matched'] -%}
 {%- set service = contract['service_column'] -%}
+{%- set types = {} -%}
+{%- for column in contract['columns'] -%}{%- do types.update({column['name']: column['type']}) -%}{%- endfor -%}
+{%- set served_on = 's.' ~ service if types.get(service) == 'date' else day_in_vietnam('s.' ~ service) -%}
 {%- set optional = [] -%}
 {%- for column in contract['optional'] if in_span(column['span']) -%}{%- do optional.append('s.' ~ column['name']) -%}{%- endfor -%}
 {%- set dated = contract['has_identity'] and 'citizen_id' in names and 'birth_date' in names -%}
@@ -52,17 +58,17 @@ select
     null::text as province_code
     {%- endif %},
     {% if service and contract['has_update'] -%}
-    {{ days_between(day_in_vietnam('s.' ~ service), day_in_vietnam('s.updated_at')) }}
+    {{ day_step(served_on, day_in_vietnam('s.updated_at')) }}
     {%- elif contract['has_update'] -%}
-    {{ days_between(day_in_vietnam('s.updated_at'), as_of()) }}
+    {{ day_step(day_in_vietnam('s.updated_at'), as_of()) }}
     {%- else -%}
     null::integer
-    {%- endif %} as days,
+    {%- endif %} as day_step,
     count(*) as staged,
     {%- if matched and 'citizen_id' in names %}
     count(s.citizen_id) as numbers,
     count(m.sex_agrees) as numbers_found,
-    count(*) filter (where m.name_agrees) as names_agree,
+    count(m.sex_agrees) - count(*) filter (where f.has_other_name) as names_agree,
     count(*) filter (where m.birth_date_agrees) as birth_dates_agree,
     count(*) filter (where m.sex_agrees) as sexes_agree,
     {%- else %}
@@ -73,7 +79,7 @@ select
     null::bigint as sexes_agree,
     {%- endif %}
     {%- if dated %}
-    count(s.citizen_id + (s.birth_date - s.birth_date)) as numbers_dated,
+    count(s.birth_date) filter (where s.citizen_id is not null) as numbers_dated,
     count(*) filter (
         where date_part('year', s.birth_date) = 1900 + s.citizen_id / 100000000 % 10 / 2 * 100 + s.citizen_id / 1000000 % 100
     ) as numbers_fit_birth,

@@ -137,9 +137,10 @@ def compare(period: Period | None, province: str) -> tuple[Period | None, list[S
     return period, [one for one in scores if Period.of(one.period) == period], before
 
 
-def verdict(scores: Iterable[Score], word: Dimension, contracts: Mapping[str, Contract]) -> Verdict:
+def verdict(
+    scores: Iterable[Score], word: Dimension, known: Mapping[str, Measure], contracts: Mapping[str, Contract]
+) -> Verdict:
     """What these scores of one source, area and month say of a word."""
-    known = measures()
     answers = [
         known[one.measure].reached(one.value, contracts.get(one.source))
         for one in scores

@@ -253,6 +253,7 @@ def test_the_views_are_made_once_and_read_before_anything_was_built(warehouse: W
         "match_summary", "dim_area", "area_change", "area_today", "indicator_commune_restated", "release", "footnote",
         "indicator_count", "indicator_change", "indicator_target", "published_figure", "published_comparison",
         "linked_birth", "linked_death", "payment_after_death",
+        "scorecard", "scorecard_timing",
     }  # fmt: skip
     assert names == wanted
     printed = {"published_figure", "published_comparison", "indicator_target"}

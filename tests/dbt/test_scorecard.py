@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import date
 
-import pytest
-
 from p06 import scorecard
 from tests.dbt.hand_staged import Row, Warehouse
 from tests.dbt.test_identity_finding import (
@@ -37,8 +35,7 @@ def pupil(day: str, **columns: object) -> Row:
     return PUPIL | {"updated_at": f"{day}T03:00:00Z"} | columns
 
 
-@pytest.fixture
-def month(warehouse: Warehouse) -> Warehouse:
+def month(warehouse: Warehouse) -> None:
     """An, Bé, Chi in commune 00001 of Hà Nội and Dũng in 00700 of Hà Giang; Bé died in January."""
     warehouse.register(
         "2024-01", {"citizen_id": AN} | AN_SELF, {"citizen_id": BE} | BE_SELF, {"citizen_id": CHI} | CHI_SELF,
@@ -66,11 +63,13 @@ def month(warehouse: Warehouse) -> Warehouse:
     )
     warehouse.sector("bank_kyc", "2024-03", ACCOUNT | {"citizen_id": NOBODYS} | CHI_SELF)
     assert warehouse.build("2024-03") == []
-    return warehouse
 
 
-def test_each_measure_of_a_month_is_what_one_counts_by_hand(month: Warehouse) -> None:
-    schools = told(month, "education_enrolment")
+def test_each_measure_is_counted_by_hand_by_province_and_absent_where_a_source_cannot_state_it(
+    warehouse: Warehouse,
+) -> None:
+    month(warehouse)
+    schools = told(warehouse, "education_enrolment")
     assert {name: value for name, value in schools.items() if name not in ("communes_named", "columns_described")} == {
         "id_found": (5, 6), "name_agrees": (4, 5), "birth_date_agrees": (3, 5), "sex_agrees": (5, 5),
         "number_fits_birth": (3, 6), "matched": (5, 7), "number_stated": (6, 7), "fields_filled": (1, 7),
@@ -80,37 +79,25 @@ def test_each_measure_of_a_month_is_what_one_counts_by_hand(month: Warehouse) ->
     }  # fmt: skip
     assert schools["communes_named"][0] == 2
     assert schools["columns_described"][0] == schools["columns_described"][1]
-
-
-def test_a_row_counts_in_the_province_of_its_commune_else_of_its_citizen(month: Warehouse) -> None:
-    hanoi, ha_giang = (told(month, "education_enrolment", province) for province in ("01", "02"))
+    # a row counts in the province of its commune, else of its citizen
+    hanoi, ha_giang = (told(warehouse, "education_enrolment", province) for province in ("01", "02"))
     assert {name: (hanoi[name], ha_giang[name]) for name in ("id_found", "matched", "dead_listed", "age_p50")} == {
         "id_found": ((4, 4), (1, 2)), "matched": ((5, 5), (0, 2)), "dead_listed": ((1, 5), (0, 2)),
         "age_p50": ((2.0,), (0.0,)),
     }  # fmt: skip
     assert (hanoi["communes_named"][0], ha_giang["communes_named"][0]) == (1, 1)
-    visits = told(month, "health_visit", "02")
+    visits = told(warehouse, "health_visit", "02")
     assert (visits["matched"], visits["entry_p50"]) == ((1, 1), (5.0,))
-
-
-def test_what_a_source_cannot_state_is_absent_and_not_zero(month: Warehouse) -> None:
-    visits, accounts = told(month, "health_visit"), told(month, "bank_kyc")
+    # what a source cannot state is absent, not zero
+    visits, accounts = told(warehouse, "health_visit"), told(warehouse, "bank_kyc")
     assert (visits["entry_p50"], visits["entry_p95"]) == ((1.0,), (5.0,))
     assert not visits.keys() & {"age_p50", "codes_current", "communes_named", "residence_agrees", "register_doubles"}
     assert accounts["id_found"] == (0, 1) and "sex_agrees" not in accounts, "nothing was found to be compared"
-    register = told(month, "population_register")
-    assert register["register_doubles"] == (0, 1) and "matched" not in register and "communes_named" not in register
-    assert told(month, "land_parcel") == {}, "it was not received"
-
-
-def test_every_measure_is_defined_and_every_definition_is_measured_somewhere(month: Warehouse) -> None:
-    known = scorecard.measures()
-    assert list(dict.fromkeys(one.word for one in known.values())) == [
-        "dung", "du", "sach", "song", "thong_nhat", "dung_chung",
-    ]  # fmt: skip
-    made = {row[0] for row in month.rows("select distinct measure from marts.scorecard")}
-    assert made == {one.measure for one in known.values() if one.origin == "mart"}
-    for one in known.values():
-        assert all((one.en, one.vi, one.formula_en, one.formula_vi, one.computed_from)), one.measure
-    timed = month.rows("select distinct measure, value::int from marts.scorecard_timing where source = 'bank_kyc'")
-    assert [row[0] for row in timed] == ["days_to_publication"], "the extract was never accepted by a ledger here"
+    register = told(warehouse, "population_register")
+    assert register["register_doubles"] == (0, 1) and not register.keys() & {"matched", "communes_named"}
+    assert told(warehouse, "land_parcel") == {}, "it was not received"
+    # every definition is measured somewhere; when a source came and was published stands beside it
+    made = {row[0] for row in warehouse.rows("select distinct measure from marts.scorecard")}
+    assert made == {one.measure for one in scorecard.measures().values() if one.origin == "mart"}
+    timed = warehouse.rows("select distinct measure from marts.scorecard_timing where source = 'bank_kyc'")
+    assert timed == [("days_to_publication",)], "the extract was never accepted by a ledger here"

@@ -17,7 +17,7 @@ from p06 import contract, database, duty, scorecard, suite
 from p06.contract import Contract
 from p06.errors import P06Error
 from p06.period import Period, months
-from p06.scorecard import Score
+from p06.scorecard import Measure, Score
 
 ROLE = "quality"
 TREND = 24  # months a trend shows
@@ -248,6 +248,7 @@ class Evidence:
     counts: list[Count] = field(default_factory=list)
     editions: list[Edition] = field(default_factory=list)
     provinces: list[tuple[str, date, date | None, str]] = field(default_factory=list)  # code, valid from, to, name
+    changed_provinces: list[tuple[str, date]] = field(default_factory=list)  # code, day it became another province
     commune_names: dict[str, tuple[str, str]] = field(default_factory=dict)  # code -> name, province; newest month
     marts: list[Mart] = field(default_factory=list)
     footnotes: list[Footnote] = field(default_factory=list)
@@ -300,6 +301,11 @@ class Evidence:
             if source not in heard and known.due_from and not any(map(known.is_due, self.periods))
         ]
         return frozenset(name for known in silent for name in (known.source, known.mart) if name)
+
+    @cached_property
+    def measures(self) -> Mapping[str, Measure]:
+        """The measures of the scorecard, by code."""
+        return scorecard.measures()
 
     @cached_property
     def suites(self) -> dict[str, suite.Suite]:
@@ -408,6 +414,10 @@ def _read_all(connection: psycopg.Connection[Any], found: Evidence) -> None:
         found.counts = rows(Count, _COUNTS)
     found.provinces = tuples(
         "select code, valid_from, valid_to, name from marts.dim_area where level = 'province' order by 1, 2"
+    )
+    found.changed_provinces = tuples(
+        "select new_code, effective_date from marts.area_change where level = 'province' group by 1, 2"
+        " having count(*) > 1 or min(old_code) <> new_code order by 1, 2"
     )
     if found.released:
         newest = found.released[-1].first_day

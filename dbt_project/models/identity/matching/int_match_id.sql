@@ -11,10 +11,6 @@ found as (
             else 'conflict'
         end as match_method,
         lower(r.full_name) <> n.name_norm as name_differs,
-        case
-            when lower(r.full_name) = n.name_norm then true
-            when n.citizen_id is not null then coalesce(({{ normalised_name('r.full_name') }}) = n.name_norm, false)
-        end as name_agrees,
         case when n.citizen_id is not null then coalesce(r.birth_date = n.birth_date, false) end as birth_date_agrees,
         case when n.citizen_id is not null then coalesce(r.sex = n.sex, false) end as sex_agrees,
         n.root_id,
@@ -38,7 +34,6 @@ select
     line,
     match_method,
     coalesce(name_differs, false) as name_differs,
-    name_agrees,
     birth_date_agrees,
     sex_agrees,
     case when match_method <> 'conflict' then root_id end as root_id,

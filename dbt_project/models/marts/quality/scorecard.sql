@@ -1,5 +1,5 @@
 -- one row per source, province (VN: the whole source) and measure of one of the six words; what a source cannot state has no row
--- depends on {{ ref('int_match_id') }} {{ ref('int_match_late') }} {{ ref('int_area_in_period') }}
+-- depends on {{ ref('int_finding_bearer') }} {{ ref('int_match_id') }} {{ ref('int_match_late') }} {{ ref('int_area_in_period') }}
 {%- for contract in contracts().values() %} {{ source('staging', contract['source']) }}{% endfor %}
 {%- set received_sources = [] %}
 {%- for contract in contracts().values() | sort(attribute='source') if received(contract['source']) %}
@@ -7,6 +7,7 @@
 {%- endfor %}
 {%- set sums = scorecard_sums() %}
 with
+-- few rows: what was found on a row, and whether the number it states bears another name in the register
 findings as materialized (
     select
         source,
@@ -15,8 +16,24 @@ findings as materialized (
         bool_or(kind in ('deceased_served', 'deceased_listed', 'deceased_holder_long')) as is_dead,
         bool_or(kind in ('number_two_people', 'old_number_two_people')) as is_shared,
         bool_or(kind = 'number_other_source') as is_elsewhere,
-        bool_or(kind like 'register\_%') as is_double
-    from {{ month(ref('identity_finding')) }} as found
+        bool_or(kind like 'register\_%') as is_double,
+        bool_or(kind = 'other_name') as has_other_name
+    from (
+        select
+            source,
+            file_no,
+            line,
+            kind
+        from {{ month(ref('identity_finding')) }} as found
+        union all
+        select
+            source,
+            file_no,
+            line,
+            'other_name'
+        from {{ ref('int_finding_bearer') }}
+        where led_by = 'citizen_id' and name_norm is distinct from bearer_name_norm
+    ) as kinds
     group by source, file_no, line
 ),
 
@@ -28,7 +45,7 @@ added_up as materialized (
     select
         null::text as source,
         null::text as province_code,
-        null::integer as days,
+        null::integer as day_step,
         {%- for name in sums %}
         null::bigint as {{ name }}{{ ',' if not loop.last }}
         {%- endfor %}
@@ -179,13 +196,13 @@ waits as (
     select
         d.source,
         p.province_code,
-        d.days,
-        sum(sum(d.staged)) over (partition by d.source, p.province_code order by d.days) as rows_up_to,
+        {{ days_of_step('d.day_step') }} as days,
+        sum(sum(d.staged)) over (partition by d.source, p.province_code order by d.day_step) as rows_up_to,
         sum(sum(d.staged)) over (partition by d.source, p.province_code) as all_rows
     from added_up as d
     cross join lateral (values (d.province_code), ('VN')) as p (province_code)
-    where d.days is not null and p.province_code is not null
-    group by d.source, p.province_code, d.days
+    where d.day_step is not null and p.province_code is not null
+    group by d.source, p.province_code, d.day_step
 ),
 
 percentiles as (
