@@ -25,19 +25,19 @@
 
 {#
     To whom the register as of the period leads each row: by its number, by its old number, or, when it states neither, by
-    name, birth date and sex that are those of one citizen and of one row. As the matching cascade, for rows of months whose
-    own matching is as of those months.
+    name, birth date and sex that belong to exactly one citizen. As the matching cascade, for rows of months whose own
+    matching is as of those months.
 #}
 {% macro led_to(rows) -%}
 select
-    r.record_key,
+    r.row_key,
     n.root_id
 from {{ rows }} as r
 inner join {{ ref('int_register_number') }} as n on n.citizen_id = r.citizen_id
 where {{ two_of_three_agree('r', 'n') }}
 union all
 select
-    r.record_key,
+    r.row_key,
     n.root_id
 from {{ rows }} as r
 inner join (
@@ -55,17 +55,24 @@ where
     and not exists (select 1 from {{ ref('int_register_number') }} as k where k.citizen_id = r.citizen_id)
 union all
 select
-    (array_agg(distinct r.record_key))[1],
-    min(n.root_id)
+    r.row_key,
+    c.root_id
 from {{ rows }} as r
-inner join {{ ref('int_register_number') }} as n
-    on n.is_newest
-    and n.birth_date = r.birth_date
-    and n.sex = r.sex
-    and n.name_norm = {{ normalised_name('r.full_name') }}
+inner join (
+    select
+        name_norm,
+        birth_date,
+        sex,
+        min(root_id) as root_id
+    from {{ ref('int_register_number') }}
+    where is_newest and birth_date in (select birth_date from {{ rows }} where citizen_id is null and old_id is null)
+    group by name_norm, birth_date, sex
+    having count(*) = 1
+) as c
+    on c.birth_date = r.birth_date
+    and c.sex = r.sex
+    and c.name_norm = {{ normalised_name('r.full_name') }}
 where r.citizen_id is null and r.old_id is null
-group by n.name_norm, n.birth_date, n.sex
-having count(distinct r.record_key) = 1 and count(distinct n.root_id) = 1
 {%- endmacro %}
 
 {# Where a step stands on the last day of the period: done, waiting, or overdue after so many days. #}

@@ -179,12 +179,20 @@ def _foretell_releases(
     ledger: Any,
 ) -> list[Period]:
     """Say what becomes of each month; returns those that would be built."""
+    from p06.build import followed
+
     named = {period for _, period in coming}
     changed = min((period for source, period in coming if contract.load(source).kind == "register"), default=None)
     later = {period for period in ledger.periods if changed is not None and period > changed}
+    expected: dict[Period, dict[str, tuple[str, Period]]] = {
+        period: {source: (source, period) for source in refs} for period, refs in ledger.accepted.items()
+    }
+    for one in coming:
+        expected.setdefault(one[1], {})[one[0]] = one
+    behind = {period for period in ledger.periods if coming & {*followed(expected, period)}} - later
     built = []
-    for period in sorted({*named, *later, *(set(states) & set(periods))}):
-        if period not in named and period not in later:
+    for period in sorted({*named, *later, *behind, *(set(states) & set(periods))}):
+        if period not in named and period not in later and period not in behind:
             done.releases[str(period)] = states[period]
             built += [period] if states[period] == "stale" else []
             continue
@@ -200,6 +208,8 @@ def _foretell_releases(
         done.releases[str(period)] = (
             "would be released if what is pending is accepted"
             if period in named
+            else "would be released again if what is pending of months before is accepted"
+            if period in behind
             else f"would be released again if the register of {changed} is accepted"
         )
     return built

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -119,7 +119,10 @@ class FailedTest:
     failures: int
 
 
-def followed(accepted: Mapping[Period, Mapping[str, ExtractRef]], period: Period) -> tuple[ExtractRef, ...]:
+Read = TypeVar("Read")
+
+
+def followed(accepted: Mapping[Period, Mapping[str, Read]], period: Period) -> tuple[Read, ...]:
     """The extracts of the months before that a build of the period reads; none while no event is there to follow."""
     window = [period.shift(-back) for back in range(FOLLOWED_MONTHS, 0, -1)]
     events = FOLLOWED[0]
@@ -159,9 +162,11 @@ def run_models(spec: BuildSpec, report: Report = lambda text: None) -> None:
             _record_state(spec, connection)
 
 
-def _follows(spec: BuildSpec) -> bool:
-    """Whether there are events to follow; a month without any has no rows in the marts of linked procedures."""
-    return any(ref.source == FOLLOWED[0] for ref in (*spec.extracts.values(), *spec.earlier))
+def not_made(period: Period, read: Iterable[ExtractRef]) -> frozenset[str]:
+    """The marts beside facts that a build of these extracts of its month and of months before has nothing to put in."""
+    sources = {ref.source for ref in read}
+    idle = set() if FOLLOWED[0] in sources else {"linked_birth", "linked_death"}
+    return frozenset(idle | ({"payment_after_death"} if FOLLOWED[1] in contract.left_out(period, sources) else set()))
 
 
 def write_state(spec: BuildSpec, report: Report = lambda text: None) -> list[FailedTest]:
@@ -184,7 +189,8 @@ def write_state(spec: BuildSpec, report: Report = lambda text: None) -> list[Fai
 def _idle(spec: BuildSpec) -> list[str]:
     """dbt's selection of the models, and with them the tests, of sources and events the build has nothing to do for."""
     idle = [f"tag:{project.tag(source)}" for source in sorted(contract.left_out(spec.period, spec.extracts))]
-    return idle if _follows(spec) else [*idle, "tag:followed"]
+    events = any(ref.source == FOLLOWED[0] for ref in (*spec.extracts.values(), *spec.earlier))
+    return idle if events else [*idle, "tag:followed"]
 
 
 def _run_linked(spec: BuildSpec, variables: dict[str, Any], report: Report, idle: list[str]) -> None:

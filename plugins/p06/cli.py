@@ -16,12 +16,14 @@ from p06.commands.backup import backup, restore
 from p06.commands.checks import checks
 from p06.commands.conflicts import conflicts
 from p06.commands.export import export
+from p06.commands.figures import figures
 from p06.commands.printing import show_json, show_table
 from p06.commands.progress import Bar
 from p06.commands.record import diff
 from p06.commands.record import show as show_release
 from p06.commands.scorecard import scorecard
 from p06.commands.site import site
+from p06.commands.sources import new_source, sources
 from p06.commands.verify import verify
 from p06.errors import P06Error, Refused, UsageError, messages
 
@@ -675,24 +677,19 @@ app.command(epilog="Example: p06 reject 2024-02 --why 'the sender mends the fees
 app.command(epilog="Example: p06 export indicator --period 2024-03 --to indicator.xlsx")(export)
 app.command(epilog="Example: p06 checks health_visit")(checks)
 app.command(epilog="Example: p06 scorecard --province 01 --period 2024-03")(scorecard)
+app.command(epilog="Example: p06 figures --verdict discrepancy")(figures)
+app.command(epilog="Example: p06 sources --json")(sources)
+app.command(
+    "new-source",
+    epilog="Example: p06 new-source work_permit --sector labour --kind events --column 'permit_no!:text'"
+    " --column 'issued_on*:date' --column 'commune_code*:commune'",
+)(new_source)
 app.command(epilog="Example: p06 site --to pages")(site)
 app.command(epilog="Example: p06 conflicts health_visit 2024-02 --to conflicts.html")(conflicts)
 app.command(epilog="Example: p06 diff 2024-02.1 2024-02.2")(diff)
 app.command(epilog="Example: p06 verify --head")(verify)
 app.command(epilog="Example: p06 backup /srv/backup/2024-03-01")(backup)
 app.command(epilog="Example: P06_HOME=/srv/p06 p06 restore /srv/backup/2024-03-01")(restore)
-
-
-@app.command("new-source", epilog="Example: p06 new-source civil_status_event --sector civil_status")
-def new_source(
-    name: Annotated[str, typer.Argument(help="The new source's name.")],
-    sector: Annotated[str, typer.Option(help="Its sector.")] = "public_services",
-) -> None:
-    """Write the three files of a new source: contract, staging model, suite."""
-    from p06.newsource import write
-
-    for path in write(name, sector):
-        print(path)
 
 
 @app.command(

@@ -54,7 +54,7 @@ class Counts:
         numbers = ("received", "duplicates", "quarantined", "staged", "stated", "counted")
         told: dict[str, tuple[str, Any]] = {name: ("bigint", getattr(self, name)) for name in numbers}
         told |= {"produced_at": ("timestamptz", self.produced_at)}
-        told |= {"first_day": ("date", period.begins(contract.cut_off_day)), "as_of": ("date", as_of)}
+        told |= {"first_day": ("date", contract.first_day(period)), "as_of": ("date", as_of)}
         told |= {f"area_{name}": ("bigint", areas and getattr(areas, name)) for name in ("coded", "own", "other")}
         told |= {"area_districts": ("bigint", areas and areas.districts)}
         told |= {"area_own_expected": ("double", areas and areas.own_expected)}

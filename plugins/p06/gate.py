@@ -129,15 +129,18 @@ def judge_extract(contract: Contract, extract_id: str, replay: str | None = None
                     source=sql.Literal(contract.source).as_string(connection),
                 )
                 counts = f"control.replay where leaf = {sql.Literal(leaf).as_string(connection)} and"
-            first_day = _day(period.begins(contract.cut_off_day))
             told = _EXTRACT.format(
-                extract=literal, as_of=_day(as_of), first_day=first_day, failed=failed, counts=counts
+                extract=literal,
+                as_of=_day(as_of),
+                first_day=_day(contract.first_day(period)),
+                failed=failed,
+                counts=counts,
             )
             places = {
                 "rows": sql.Identifier("staging", leaf).as_string(connection),
                 "failed_rows": failed,
                 "extract": f"({told})",
-                "first_day": first_day,
+                "first_day": _day(contract.first_day(period)),
                 "as_of": _day(as_of),
                 "year": str(as_of.year),
                 "source": sql.Literal(contract.source).as_string(connection),

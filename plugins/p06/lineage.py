@@ -150,7 +150,8 @@ def judged_extract(known: Contract, extract_id: str, results: Iterable[CheckResu
 
 def pinned(spec: BuildSpec) -> list[Dataset]:
     """What a build reads: staging of each source of the period, and of the register with its newest month."""
-    newest: dict[str, ExtractRef] = {ref.source: ref for ref in sorted(spec.register, key=lambda ref: ref.period)}
+    read = sorted((*spec.register, *spec.earlier), key=lambda ref: ref.period)
+    newest: dict[str, ExtractRef] = {ref.source: ref for ref in read}
     known = contract.load_all()
     return [
         dataset

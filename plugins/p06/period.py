@@ -6,7 +6,7 @@ import calendar
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timezone
 
 from p06.errors import UsageError
 
@@ -47,10 +47,6 @@ class Period:
         """The last day the period speaks about: the month's end, or the contract's cut-off day."""
         last = calendar.monthrange(self.year, self.month)[1]
         return date(self.year, self.month, last if cut_off_day is None else min(cut_off_day, last))
-
-    def begins(self, cut_off_day: int | None = None) -> date:
-        """The first day the period speaks about: the month's first, or the day after the last cut-off."""
-        return self.first_day if cut_off_day is None else self.shift(-1).as_of(cut_off_day) + timedelta(1)
 
     def shift(self, months: int) -> Period:
         """The period so many months later (earlier when negative)."""

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from p06 import approval, codelist, contract, reason, steward, token
-from p06.build import ExtractRef, followed
+from p06.build import ExtractRef, followed, not_made
 from p06.period import Period, months
 from p06.reason import REGISTER, Delivered, Reason
 from p06.settings import settings
@@ -416,9 +416,10 @@ def _rebuilds(connection: psycopg.Connection[Any], ledger: Ledger, period: Perio
     from p06 import marts
 
     received = ledger.accepted.get(period, {})
+    idle = not_made(period, (*received.values(), *followed(ledger.accepted, period)))
     return (
         *(("dim_citizen",) if moves_history(connection, ledger, period) else ()),
-        *marts.of_a_month(period, received),
+        *(name for name in marts.of_a_month(period, received) if name not in idle),
     )
 
 

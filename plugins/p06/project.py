@@ -25,17 +25,6 @@ GENERATED = "generated"
 
 # The source whose health card carries the social insurance number that another source is keyed by.
 INSURANCE_COLUMN = {"health_visit": "insurance_card_no"}
-# When a row is one service on one day, the column that says which: nobody is served after death.
-SERVICE_COLUMN = {
-    "health_visit": "admitted_at",
-    "health_vaccination": "vaccinated_on",
-    "social_security_payment": "paid_on",
-}
-# Rows that speak of the dead rightly, by a condition on the staged row: a death that is registered, an old book that is
-# digitised, an allowance for the funeral.
-OF_THE_DEAD = {"civil_status_event": "true", "social_security_payment": "benefit_kind = 'funeral_allowance'"}
-# Sources that say what somebody holds. It stays the dead's until the estate is settled.
-HOLDINGS = frozenset({"bank_kyc", "land_parcel"})
 
 _SHARED = (
     ("period", "date", "first day of the month the data speak about", "ngày đầu của tháng dữ liệu"),
@@ -219,9 +208,8 @@ def _contracts_macro(contracts: dict[str, Contract]) -> str:
             "province_span": _days(entry.column(entry.province_column)) if entry.province_column else None,
             "compared_commune": entry.compared_commune,
             "insurance_column": INSURANCE_COLUMN.get(name),
-            "service_column": SERVICE_COLUMN.get(name),
-            "of_the_dead": OF_THE_DEAD.get(name),
-            "holds": name in HOLDINGS,
+            "service_column": entry.service_column,
+            "deceased": entry.deceased,
             "measures": [column.name for column in entry.measures],
             "columns": [{"name": column.name, "type": column.sql_type} for column in entry.columns],
         }

@@ -144,6 +144,18 @@ def _insert(connection: psycopg.Connection[Any], table: str, values: dict[str, A
     )
 
 
+def compared() -> list[dict[str, Any]]:
+    """Every comparison an analyst sees, by figure; the printed numbers first."""
+    from psycopg.rows import dict_row
+
+    from p06 import database
+
+    with database.connect("analyst") as connection, connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            "select * from marts.published_comparison order by figure_id, comparison <> 'printed'"
+        ).fetchall()
+
+
 View = tuple[str, str, str, str, tuple[MartColumn, ...], str, str]
 
 

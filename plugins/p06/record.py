@@ -288,11 +288,13 @@ def _same(old: str | None, new: str | None) -> bool | None:
 
 def _inputs(connection: Connection, build_id: int, period: Period, content: Mapping[str, Any]) -> dict[str, Any]:
     """The extracts a build read, and whatever else its fingerprint stands for."""
-    own, register = [], []
+    own, register, earlier = [], [], []
     for first_day, source, *told in connection.execute(_EXTRACTS, (build_id,)).fetchall():
         named = {"source": source, **dict(zip(_TOLD, told, strict=True))}
         if source == REGISTER:
             register.append({"period": str(Period.of(first_day)), **named})
+        elif Period.of(first_day) != period:  # of months before, for what is followed from month to month
+            earlier.append({"period": str(Period.of(first_day)), **named})
         else:
             own.append(named)
     decisions = content.get("decisions")
@@ -303,6 +305,7 @@ def _inputs(connection: Connection, build_id: int, period: Period, content: Mapp
         "linkage_model": content.get("linkage"),
         "decisions": hashlib.sha256(canonical(decisions).encode()).hexdigest() if decisions else None,
         "joined_later": content.get("joined_later") or None,
+        **({"earlier": earlier} if earlier else {}),
     }
 
 

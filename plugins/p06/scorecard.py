@@ -149,9 +149,10 @@ def is_the_same(connection: psycopg.Connection[Any], province: str, period: Peri
     return changed is None
 
 
-def verdict(scores: Iterable[Score], word: Dimension, contracts: Mapping[str, Contract]) -> Verdict:
+def verdict(
+    scores: Iterable[Score], word: Dimension, known: Mapping[str, Measure], contracts: Mapping[str, Contract]
+) -> Verdict:
     """What these scores of one source, area and month say of a word."""
-    known = measures()
     answers = [
         known[one.measure].reached(one.value, contracts.get(one.source))
         for one in scores

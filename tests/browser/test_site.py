@@ -315,13 +315,51 @@ def test_a_sheet_of_the_committee_is_one_page_of_paper_and_says_what_the_mart_sa
 ) -> None:
     for language in ("vi", "en"):
         opened.goto((site / language / "scorecard" / PERIODS[1] / f"{area}.html").as_uri())
+        opened.emulate_media(media="print")
         printed = opened.pdf(prefer_css_page_size=True)
+        opened.emulate_media(media="screen")
         assert len(re.findall(rb"/Type ?/Page[^s]", printed)) == 1, language
+        assert re.findall(rb"/MediaBox ?\[0 0 59[45][.0-9]* 84[12][.0-9]*\]", printed), "A4"
     stated = json.loads(warehouse.must("scorecard", "--province", area, "--json"))
     accurate = [one for one in stated if (one["source"], one["word"]) == ("education_enrolment", "dung")]
     judged = [one["reached"] for one in accurate if one["target"] is not None]
-    shown = opened.locator("tr", has_text="enrolment").first.locator("td").first.inner_text()
+    row = opened.locator("tr", has=opened.locator("a[href$='education_enrolment.html']"))
+    shown = row.locator("td").first.inner_text()
     assert judged and shown.split()[0] == f"{sum(judged)}/{len(judged)}"
+
+
+def test_a_sheet_of_twenty_sources_and_thirty_figures_is_still_one_page_of_paper(
+    site: Path, opened: Page, tmp_path: Path
+) -> None:
+    from datetime import date, datetime, timezone
+
+    from p06.period import Period
+    from p06.scorecard import Verdict
+    from p06.site import committee, evidence, figure, page
+    from p06.site.words import Words
+
+    name = "Tham gia bảo hiểm xã hội, bảo hiểm y tế tự nguyện"
+    told = evidence.Figure("x", date(2025, 8, 1), "province", "01", 4567890, 12345678, 0.37)
+    release = evidence.Release("2025-08.1", told.period, 1, datetime.now(timezone.utc), "clean", None, True)
+    shutil.copy(site / "style.css", tmp_path / "style.css")
+    for figures, sources in ((7, 6), (14, 8), (12, 20), (30, 20)):
+        content = {
+            "of_period": Period(2025, 8), "area": "01", "release": release, "same": False, "any_whole": True,
+            "rows": [committee.Row("x", f"Tỷ lệ khớp dân cư: {name}", told, 1.2, 3, 34)] * figures,
+            "sources": [("x", name, [committee.Cell(Verdict(6, 4, 6), True)] * 6)] * sources,
+            "dimensions": committee.subject.DIMENSIONS, "missing": [f"{name}: không có dòng nào của tỉnh"] * 8,
+            "missing_more": 3, "notes": [f"{name}: số dòng bị cách ly vượt ngưỡng đã đặt, cần xem xét khi dùng số liệu"] * 5,
+            "notes_more": 4, "density": committee.density(figures + sources),
+        }  # fmt: skip
+        shown = page.Page("sheet.html", "scorecard", "committee.html", "Thành phố Hồ Chí Minh: tháng 8", content)
+        file = tmp_path / "vi" / "sheet.html"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(page.render(shown, Words("vi"), {"newest_release": release, "sign": figure.mark}))
+        opened.goto(file.as_uri())
+        opened.emulate_media(media="print")
+        printed = opened.pdf(prefer_css_page_size=True)
+        opened.emulate_media(media="screen")
+        assert len(re.findall(rb"/Type ?/Page[^s]", printed)) == 1, (figures, sources)
 
 
 @pytest.mark.long

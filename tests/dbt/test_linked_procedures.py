@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import date
 from typing import Any
 
-from p06 import build
+from p06 import build, database, plan
 from p06.build import ExtractRef
 from p06.period import Period
 from tests.dbt.hand_staged import Row, Warehouse
@@ -23,10 +24,15 @@ def person(number: int, *, born: date = BORN, stated: bool = True) -> Row:
     return ({"citizen_id": number} if stated else {}) | {"full_name": name, "birth_date": born, "sex": "F"}
 
 
+def key(*of: object) -> Row:
+    """The record's key; a warehouse staged by hand would make it of the line."""
+    return {"record_key": uuid.uuid5(uuid.NAMESPACE_OID, repr(of))}
+
+
 def event(number: int, kind: str, on: date = BORN, *, stated: bool = True, registered: date = REGISTERED) -> Row:
     """A birth or death as it is sent."""
     who = person(number, born=BORN if kind == "birth" else OLD, stated=stated)
-    return who | {
+    return who | key(number, kind) | {
         "event_no": str(number), "subject_no": 1, "event_kind": kind, "event_on": on, "registered_on": registered,
         "digitised": "yes", "population_basis": "yes", "commune_code": "00001",
     }  # fmt: skip
@@ -42,7 +48,7 @@ def card(number: int, since: date) -> Row:
 
 def payment(number: int, kind: str, on: date) -> Row:
     """A payment to one of the old."""
-    return person(number, born=OLD) | {
+    return person(number, born=OLD) | key(number, on) | {
         "payment_id": f"{number} {on}", "benefit_kind": kind, "payment_method": "cash", "paid_on": on, "amount": 100,
         "commune_code": "00001",
     }  # fmt: skip
@@ -91,7 +97,7 @@ BIRTHS = (
 )
 DEATHS = (
     "select right(period::text, 5), deregistration_state, allowance_state, days_to_deregister, days_to_allowance,"
-    " payments_after_death, is_still_paid, state from marts.linked_death order by period, state, payments_after_death"
+    " payments_after_death, is_still_paid, state from marts.linked_death order by period, state, payments_after_death, is_still_paid, allowance_state"
 )
 AFTER_DEATH = (
     "select right(period::text, 5), benefit_kind, paid_on::text, died_on::text, known_from, days_after_death"
@@ -147,6 +153,16 @@ def test_every_delay_and_omission_of_a_birth_is_found(warehouse: Warehouse) -> N
     assert warehouse.rows(
         "select distinct kind from quality.identity_finding where source = 'civil_status_event'", "quality"
     ) == [("number_unknown",)]  # a death that is registered is no finding, a child the register does not know yet is
+    january = (
+        "where period = '2024-01-01' and area_level = 'nation' and indicator_code not like 'match_rate%' order by 1"
+    )
+    assert warehouse.rows(f"select indicator_code, numerator, denominator from marts.indicator {january}") == [
+        ("civil_status_population_basis_rate", 9, 9), ("eid_level2_rate", 0, 3), ("health_insurance_coverage", 1, 4),
+        ("id_card_rate", 0, 3), ("noncash_payment_rate", 0, 3),
+    ]  # fmt: skip
+    assert warehouse.rows(f"select indicator_code, value, unit from marts.indicator_count {january}") == [
+        ("civil_status_records_digitised", 9, "record"), ("social_security_payments", 3, "payment"),
+    ]  # fmt: skip
 
 
 def test_an_old_month_that_comes_late_gives_what_it_would_have_given_in_time(warehouse: Warehouse) -> None:
@@ -195,3 +211,33 @@ def test_only_months_with_events_to_follow_read_months_before() -> None:
     ]
     assert read("2024-10") == ["civil_status_event 2024-07"]
     assert read("2024-11") == []
+
+
+def test_a_late_month_of_events_is_read_by_the_three_months_after_it_and_by_no_other(warehouse: Warehouse) -> None:
+    def contents() -> tuple[dict[str, dict[str, Any]], plan.Ledger]:
+        with database.connect("loader") as connection:
+            connection.cursor().executemany(
+                "insert into control.accepted (source, period, extract_id, revision_floor) values (%s, %s, %s, 1)"
+                " on conflict do nothing",
+                [(ref.source, ref.period.first_day, ref.extract_id) for ref in warehouse.accepted.values()],
+            )
+        with database.connect("publisher") as connection:
+            ledger = plan.Ledger(connection)
+            return {str(period): ledger.inputs(period).content for period in ledger.periods}, ledger
+
+    for month in range(1, 8):
+        warehouse.register(f"2024-{month:02}", registered(QUICK))
+    first, _ = contents()
+    warehouse.sector("civil_status_event", "2024-02", event(QUICK, "birth"))
+    second, _ = contents()
+    assert [month for month in first if first[month] != second[month]] == ["2024-02", "2024-03", "2024-04", "2024-05"]
+    warehouse.sector("social_security_payment", "2024-01", payment(SETTLED, "pension", BORN))
+    third, ledger = contents()
+    assert [month for month in second if second[month] != third[month]] == ["2024-01", "2024-02", "2024-03", "2024-04"]
+    with database.connect("publisher") as connection:
+        ledger.connection = connection
+        march = Period.parse("2024-03")
+        told = [cause.sentence for cause in plan._differences(march, first["2024-03"], second["2024-03"], ledger)]
+    assert [sentence.partition("; ")[2] for sentence in told] == [
+        "the events of 2024-02 are followed up to 2024-03, so their steps are asked for again"
+    ]

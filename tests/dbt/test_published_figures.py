@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from p06 import marts, published_figure
+from p06.cli import app
 from p06.errors import P06Error
 from p06.settings import settings
 from tests.dbt.hand_staged import Row, Warehouse
@@ -263,3 +266,13 @@ def test_a_change_on_the_month_before_is_told_in_points(warehouse: Warehouse) ->
         ("2024-02-01", "01", "0.5000000000", "0.2500000000", "25.000000"),
         ("2024-02-01", "VN", "0.5000000000", "0.2500000000", "25.000000"),
     ]  # fmt: skip
+
+
+def test_the_command_line_lists_a_report_and_what_becomes_of_it(warehouse: Warehouse) -> None:
+    listed = CliRunner().invoke(app, ["figures", "002", "--verdict", "truncation"])
+    assert listed.stdout.splitlines()[1:] == [
+        "002a\t1,317 of 1,878 services (70.12 %)\tnumbers printed beside it\ttruncation\t70.127796\t0.007796"
+    ]
+    found = json.loads(CliRunner().invoke(app, ["figures", "--verdict", "ambiguous", "--json"]).stdout)
+    assert [one["figure_id"] for one in found] == ["001i", "001j", "002d"]
+    assert CliRunner().invoke(app, ["figures", "--verdict", "wrong"]).exit_code == 2

@@ -13,11 +13,11 @@ import psycopg
 import pytest
 
 from p06 import contract
+from p06.synth import SOURCES
 from tests import openlineage
 from tests.integration.warehouse import ROOT, Warehouse
 from tests.sinks import WebSink, web_server
 
-SOURCES = sorted(contract.load_all())
 SAMPLES = sorted((ROOT / "docs" / "queries").glob("*.sql"))
 MAY_BE_EMPTY = {"10-moves-between-provinces.sql"}  # in a single month nobody has moved
 

@@ -13,10 +13,11 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from p06 import backfill, database, plan, publish, token
+from p06 import backfill, database, digest, plan, publish, release, token
 from p06.cli import app
 from p06.period import Period
 from p06.settings import settings
+from p06.synth import generate
 from tests.integration.sequence import Months, load_ungated
 
 APRIL, MAY = Period.parse("2025-04"), Period.parse("2025-05")
@@ -218,3 +219,25 @@ def _joining(target: Path, register: Path, country: Path) -> Path:
     }
     (target / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return target
+
+
+def test_what_is_not_due_makes_its_month_stale_when_it_comes_and_can_be_undone(months: Months, tmp_path: Path) -> None:
+    """The last test here: what it delivers stays."""
+    generate(tmp_path, 60, list(months.periods), 3, "usual", sources=["eid_account"])
+    months.replay.deliver(tmp_path / "landing" / "eid_account" / "2025-05" / "rev-1", 1, "rev-1")
+    load_ungated()
+    assert list(months.entries()) == ["2025-05"]
+    state, _, sentence = months.told(MAY)
+    assert state == "stale" and sentence.startswith("eid_account")
+    rebuilds = months.entries()["2025-05"].rebuilds
+    assert "fct_eid_account" in rebuilds and "fct_cadre" not in rebuilds
+    months.replay.publish(MAY)
+    assert months.entries() == {}
+    with database.connect("admin", autocommit=True) as connection:
+        rows = {one.mart: one.rows for one in digest.digest(connection, MAY)}
+        sums = "select staged, published from marts.reconciliation where source = 'eid_account'"
+        assert connection.execute(sums).fetchall() == [(rows["fct_eid_account"], rows["fct_eid_account"])]
+        assert rows["fct_eid_account"] > 0 and rows["fct_cadre"] == 0
+        release.rollback(MAY)
+        rows = {one.mart: one.rows for one in digest.digest(connection, MAY)}
+        assert rows["fct_eid_account"] == 0 and rows["fct_bank_kyc"] > 0

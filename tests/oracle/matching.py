@@ -79,7 +79,7 @@ def match(
             done[place] = found
 
     # name_birth: unique on both sides
-    with_commune = contract.commune_column is not None and contract.source != "land_parcel"
+    with_commune = contract.commune_column is not None and contract.commune_compared
     people: dict[Hashable, list[str]] = defaultdict(list)
     for root, person in state.people.items():
         entry = person.entry

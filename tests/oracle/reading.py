@@ -153,6 +153,7 @@ class Contract:
     sums: tuple[tuple[str, tuple[str, ...]], ...]
     mart: str | None
     commune_column: str | None
+    commune_compared: bool
     names: tuple[str, ...] = ()
     at: dict[str, int] = field(default_factory=dict, hash=False, compare=False)
     snapshots: tuple[tuple[date, date], ...] = ()  # of a register: first and last months in which it sends everyone
@@ -167,19 +168,20 @@ class Contract:
 
 
 def contracts(folder: Path = CONTRACTS) -> dict[str, Contract]:
-    """All contracts by source."""
-    return {path.name.removesuffix(".odcs.yaml"): _contract(path) for path in sorted(folder.glob("*.odcs.yaml"))}
+    """The contracts of calendar months by source; a delivery of another one is unknown here."""
+    found = {path.name.removesuffix(".odcs.yaml"): _contract(path) for path in sorted(folder.glob("*.odcs.yaml"))}
+    return {source: known for source, known in found.items() if known is not None}
 
 
 def _custom(node: dict[str, Any]) -> dict[str, Any]:
     return {item["property"]: item.get("value") for item in node.get("customProperties", ())}
 
 
-def _contract(path: Path) -> Contract:
+def _contract(path: Path) -> Contract | None:
     document = yaml.safe_load(path.read_text("utf-8"))
     table, custom = document["schema"][0], _custom(document)
     if custom.get("cutOffDay"):
-        raise ValueError("the oracle knows calendar months only")
+        return None
     columns = tuple(_column(node) for node in table["properties"])
     keys = sorted((n["primaryKeyPosition"], n["name"]) for n in table["properties"] if n.get("primaryKey"))
     sums = tuple(
@@ -195,6 +197,7 @@ def _contract(path: Path) -> Contract:
         sums=sums,
         mart=custom.get("mart"),
         commune_column=custom.get("communeColumn"),
+        commune_compared=custom.get("communeCompared", True),
         names=names,
         at={name: at for at, name in enumerate(names)},
         snapshots=_snapshots(custom.get("registerForm")),

@@ -35,10 +35,10 @@ def test_a_word_counts_the_measures_at_target_of_those_that_have_one() -> None:
     def score(measure: str, value: float) -> Score:
         return Score(date(2025, 8, 1), "health_visit", "VN", measure, None, 100, value)
 
-    contracts = contract.load_all()
+    contracts, known = contract.load_all(), scorecard.measures()
     scores = [score("id_found", 0.99), score("matched", 0.5), score("fields_filled", 0.4), score("unheard_of", 0)]
-    assert scorecard.verdict(scores, "dung", contracts) == Verdict(2, 1, 2)
+    assert scorecard.verdict(scores, "dung", known, contracts) == Verdict(2, 1, 2)
     assert [
-        scorecard.verdict(scores, word, contracts).state for word in ("dung", "du", "song")
+        scorecard.verdict(scores, word, known, contracts).state for word in ("dung", "du", "song")
     ] == ["warned", "info", "none"]  # fmt: skip
     assert [Verdict(2, reached, 2).state for reached in (0, 1, 2)] == ["blocked", "warned", "passed"]

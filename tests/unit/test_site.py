@@ -12,6 +12,7 @@ import pytest
 from p06 import codelist, contract, duty, steward, suite
 from p06.errors import P06Error, UsageError
 from p06.period import Period
+from p06.settings import settings
 from p06.site import evidence, figure, place, subject
 from p06.site.page import FOLDER, SECTIONS
 from p06.site.tiles import tiles
@@ -58,6 +59,9 @@ def made() -> set[str]:
     parts |= {f"desk.done_{one}" for one in ("accept", "reject", "undo", "same", "approve", "stop")}
     states = ("waiting", "approved", "rejected", "expired", "published", "overtaken", "repeated")
     parts |= {f"desk.state_{one}" for one in states}
+    models = (settings().dbt_project / "models" / "indicators" / "reported").glob("reported__*.sql")
+    counts = {code for path in models for code in re.findall(r"'(\w+)': \['", path.read_text("utf-8"))}
+    parts |= {f"count.{one}{end}" for one in counts for end in ("", "_definition")}
     kinds = (
         "id_card_rate",
         "eid_level2_rate",
@@ -65,6 +69,18 @@ def made() -> set[str]:
         "kyc_biometric_rate",
         "land_clean_rate",
         "match_rate",
+        "id_card_under_14_share",
+        "service_integration_rate",
+        "dossier_processed_rate",
+        "dossier_online_rate",
+        "satisfaction_rate",
+        "civil_status_population_basis_rate",
+        "land_unit_digitised_rate",
+        "land_parcel_digitised_rate",
+        "health_book_integration_rate",
+        "party_card_dossier_rate",
+        "health_card_on_app_rate",
+        "noncash_payment_rate",
     )
     ends = ("", "_definition", "_numerator", "_denominator", "_where")
     return parts | {f"indicator.{kind}{end}" for kind in kinds for end in ends}  # fmt: skip

@@ -90,9 +90,7 @@ def _sheet(
         for source in found.contracts
     ]
     missing = list(_missing(scores, words, period, area, rows, names))
-    notes = [
-        one for one in found.footnotes if Period.of(one.period) == period
-    ]  # of every mart: a sheet shows figures of all
+    notes = [one for one in found.footnotes if Period.of(one.period) == period]
     texts = list(dict.fromkeys(words.pair(one.en, one.vi) for one in notes))
     content = {
         "of_period": period,
@@ -107,12 +105,18 @@ def _sheet(
         "missing_more": max(len(missing) - _MISSING, 0),
         "notes": texts[:NOTES],
         "notes_more": max(len(texts) - NOTES, 0),
+        "density": density(len(rows) + len(sources)),
     }
     trail = (
         ("scorecard.html", words.t("scorecard.title")),
         (f"scorecard/{period}.html", words.month(period)),
     )
     return Page(scorecard.sheet_address(period, area), "scorecard", "committee.html", title, content, trail)
+
+
+def density(lines: int) -> str:
+    """How closely a sheet is printed, so that it stays one page with so many lines in its two tables."""
+    return "" if lines <= 16 else " dense" if lines <= 32 else " densest"
 
 
 def _cell(scores: Table, period: Period, source: str, word: Dimension, area: str) -> Cell:

@@ -13,12 +13,13 @@ from p06.site.words import Words
 def pages(found: Evidence, words: Words) -> Iterator[Page]:
     """The table of the newest months, and a page for each source with every extract and refusal."""
     titles = {name: subject.title(found, words, name) for name in found.contracts}
+    shown = {name: title for name, title in titles.items() if name not in found.idle}
     table = [
-        (period, [subject.standing(found, source, period) for source in found.contracts])
+        (period, [subject.standing(found, source, period) for source in shown])
         for period in found.periods[-TREND:][::-1]
     ]
     yield Page("deliveries.html", "deliveries", "deliveries.html", words.t("deliveries.title"),
-               {"table": table, "titles": titles})  # fmt: skip
+               {"table": table, "titles": shown})  # fmt: skip
     for source, known in found.contracts.items():
         standings = [subject.standing(found, source, period) for period in reversed(found.periods)]
         yield Page(

@@ -17,7 +17,7 @@ from p06 import contract, database, duty, scorecard, suite
 from p06.contract import Contract
 from p06.errors import P06Error
 from p06.period import Period, months
-from p06.scorecard import Score
+from p06.scorecard import Measure, Score
 
 ROLE = "quality"
 TREND = 24  # months a trend shows
@@ -169,6 +169,15 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Count:
+    """A count of the nation in the newest month that has one."""
+
+    code: str
+    period: date
+    value: int
+
+
+@dataclass(frozen=True)
 class Edition:
     """A figure of the nation as one release published it."""
 
@@ -236,6 +245,7 @@ class Evidence:
     waiting: list[tuple[date, datetime]] = field(default_factory=list)  # period that waits for approval, until when
     figures: list[Figure] = field(default_factory=list)  # nation and provinces
     communes: list[Figure] = field(default_factory=list)  # of the newest released month
+    counts: list[Count] = field(default_factory=list)
     editions: list[Edition] = field(default_factory=list)
     provinces: list[tuple[str, date, date | None, str]] = field(default_factory=list)  # code, valid from, to, name
     changed_provinces: list[tuple[str, date]] = field(default_factory=list)  # code, day it became another province
@@ -280,6 +290,22 @@ class Evidence:
     def used(self) -> frozenset[tuple[str, str, date, str]]:
         """(release, source, month, extract) of everything a release was made of."""
         return frozenset(self.inputs)
+
+    @cached_property
+    def idle(self) -> frozenset[str]:
+        """Sources nothing has come from yet and that are due in none of the months, and the facts made of them."""
+        heard = {one.source for one in self.arrivals} | {one.source for one in self.refusals}
+        silent = [
+            known
+            for source, known in self.contracts.items()
+            if source not in heard and known.due_from and not any(map(known.is_due, self.periods))
+        ]
+        return frozenset(name for known in silent for name in (known.source, known.mart) if name)
+
+    @cached_property
+    def measures(self) -> Mapping[str, Measure]:
+        """The measures of the scorecard, by code."""
+        return scorecard.measures()
 
     @cached_property
     def suites(self) -> dict[str, suite.Suite]:
@@ -384,6 +410,8 @@ def _read_all(connection: psycopg.Connection[Any], found: Evidence) -> None:
     )
     found.figures = rows(Figure, _FIGURES)
     found.editions = rows(Edition, _EDITIONS)
+    if _exists(connection, "marts.indicator_count"):
+        found.counts = rows(Count, _COUNTS)
     found.provinces = tuples(
         "select code, valid_from, valid_to, name from marts.dim_area where level = 'province' order by 1, 2"
     )
@@ -527,6 +555,12 @@ select code, name, parent_code
 from marts.dim_area
 where level = 'commune' and valid_from <= %(period)s and (valid_to is null or valid_to > %(period)s)
 order by code
+"""
+_COUNTS = """
+select distinct on (indicator_code) indicator_code as code, period, value
+from marts.indicator_count
+where area_level = 'nation'
+order by indicator_code, period desc
 """
 _EDITIONS = """
 select indicator_code as code, period, numerator, denominator, value::float8 as value, release_id

@@ -37,7 +37,9 @@ def pages(found: Evidence, words: Words) -> Iterator[Page]:
     newest = found.released[-1] if found.released else None
     nation = {code: [one for one in rows if one.level == "nation"] for code, rows in by_code.items()}
     listed = [(code, meaning(found, words, code), rows[-1]) for code, rows in nation.items() if rows]
-    yield Page("indicators.html", "indicators", "indicators.html", title, {"listed": listed, "newest": newest})
+    counts = [(one, words.has(f"count.{one.code}")) for one in found.counts if _CODE.fullmatch(one.code)]
+    shown = {"listed": listed, "newest": newest, "counts": counts}
+    yield Page("indicators.html", "indicators", "indicators.html", title, shown)
     for code, known, _ in listed:
         yield from _indicator(found, words, code, known, nation[code], by_code[code], title)
 

@@ -47,7 +47,7 @@ def _month(found: Evidence, words: Words, period: Period | None, address: str) -
     content = {
         "of_period": period,
         "release": found.current.get(period),
-        "rows": [_row(found, words, source, period) for source in found.contracts],
+        "rows": [_row(found, words, source, period) for source in found.contracts if source not in found.idle],
         "actions": list(subject.actions(found, words, period)),
         "national": list(_national(found, period)),
         "notes": _notes(found, period),

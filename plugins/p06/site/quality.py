@@ -49,13 +49,15 @@ class Judged:
 
 def pages(found: Evidence, words: Words) -> Iterator[Page]:
     """The table, a page for each source and mart, a page for each check."""
-    suites = found.suites
-    order = [*found.contracts, *sorted((suites.keys() | found.by_subject.keys()) - found.contracts.keys())]
+    suites = {
+        name: known for name, known in found.suites.items() if name not in found.idle
+    }  # nothing was asked of them
+    order = [*found.contracts, *sorted((found.suites.keys() | found.by_subject.keys()) - found.contracts.keys())]
     judged = [_judged(found, words, name, suites.get(name)) for name in order if _NAME.fullmatch(name)]
     waivers = found.waivers
     title = words.t("quality.title")
     yield Page("quality.html", "quality", "quality.html", title,
-               {"judged": judged, "dimensions": subject.DIMENSIONS, "worst": _worst, "waivers": waivers})  # fmt: skip
+               {"judged": [one for one in judged if one.name not in found.idle], "dimensions": subject.DIMENSIONS, "worst": _worst, "waivers": waivers})  # fmt: skip
     above = (("quality.html", title),)
     for one in judged:
         reasons = _reasons(found, one.name, one.newest)

@@ -60,7 +60,7 @@ def pages(found: Evidence, words: Words) -> Iterator[Page]:
     for release_id, source, period, extract in found.inputs:
         if period == periods.get(release_id):
             own.setdefault(release_id, []).append((source, extract))
-        else:
+        elif source in found.contracts and found.contracts[source].kind == "register":
             others[release_id] = others.get(release_id, 0) + 1
     editions: dict[str, dict[str, Edition]] = {}
     for one in found.editions:

@@ -49,7 +49,9 @@ class Table:
 
     def verdict(self, period: Period, source: str, word: Dimension, area: str = NATION) -> Verdict:
         """What the measures of a word say together."""
-        return scorecard.verdict(self.of(period, source, area).values(), word, self.found.contracts)
+        return scorecard.verdict(
+            self.of(period, source, area).values(), word, self.found.measures, self.found.contracts
+        )
 
     def sheets(self) -> list[Period]:
         """The months that have pages of their own, the newest first."""
@@ -115,7 +117,7 @@ def _source(scores: Table, words: Words, source: str, period: Period, trail: tup
     span = [*months(max(period.shift(1 - TREND), found.released[0]), period)]
     by_word = []
     for word in subject.DIMENSIONS:
-        known = [one for one in scorecard.measures().values() if one.word == word]
+        known = [one for one in found.measures.values() if one.word == word]
         known = [one for one in known if any(one.measure in scores.of(month, source) for month in span)]
         history = [
             (month, [shown(words, one, scores.of(month, source).get(one.measure)) for one in known])
@@ -173,7 +175,7 @@ def changed(words: Words, known: Measure, change: float) -> tuple[str, bool | No
     """A change in words, and whether it is for the better; None when the shown figure did not move."""
     size = round(abs(change) * 100, 1) if known.unit == "share" else round(abs(change))
     if not size:
-        return f"= {words.t('word.unchanged')}", None
+        return f"=\N{NO-BREAK SPACE}{words.t('word.unchanged')}", None
     sign = "▲" if change > 0 else "▼"
     if known.unit == "share":
         return f"{sign} {words.t('scorecard.points', points=words.number(size, 1))}", known.better(change)

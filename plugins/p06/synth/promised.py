@@ -76,7 +76,7 @@ class _Rows:
                 if word not in known:
                     raise self._wrong(at, word)
         self.own = contract.synthetic
-        self.first = day(country.period.begins(contract.cut_off_day))
+        self.first = day(contract.first_day(country.period))
         self.last = day(country.period.as_of(contract.cut_off_day))
         events = contract.kind == "events"
         self.purpose = f"{contract.source} {country.period}" if events else contract.source

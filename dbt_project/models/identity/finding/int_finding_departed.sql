@@ -42,21 +42,6 @@ services as (
     {%- endfor %}
 ),
 
--- rows that speak of the dead rightly
-of_the_dead as (
-    {%- for contract in matched_sources() if contract['of_the_dead'] %}
-    {{ 'union all' if not loop.first }}
-    select
-        '{{ contract["source"] }}' as source,
-        file_no,
-        line
-    from {{ staged(contract['source']) }} as sent
-    where {{ contract['of_the_dead'] }}
-    {%- else %}
-    select null::text as source, null::smallint as file_no, null::bigint as line where false
-    {%- endfor %}
-),
-
 departed as (
     select
         s.source,
@@ -64,8 +49,9 @@ departed as (
         s.line,
         case
             when s.status = 'cancelled' then 'number_cancelled'
+            when s.source in ('{{ sources_of_the_dead() | join("', '") }}') then null
             when s.status = 'emigrated' and s.source not in ('{{ holder_sources() | join("', '") }}') then 'emigrated_listed'
-            when s.status <> 'deceased' or d.source is not null then null
+            when s.status <> 'deceased' then null
             when v.source is not null then case when v.served_on > s.death_date then 'deceased_served' end
             when s.death_date >= {{ period() }} then null
             -- the register itself did not know before this month
@@ -80,10 +66,6 @@ departed as (
         on v.source = s.source
         and v.file_no = s.file_no
         and v.line = s.line
-    left join of_the_dead as d
-        on d.source = s.source
-        and d.file_no = s.file_no
-        and d.line = s.line
 ),
 
 open_numbers as (

@@ -13,6 +13,7 @@ sent as (
 -- books of former years that are digitised now are no events of now
 told_last as (
     select distinct on (record_key)
+        record_key as row_key,
         sent_in,
         area_edition,
         {{ columns | join(',\n        ') }}
@@ -40,7 +41,7 @@ select
     a.province_code,
     t.commune_code
 from told_last as t
-left join persons as p on p.record_key = t.record_key
+left join persons as p on p.row_key = t.row_key
 left join {{ ref('int_register_number') }} as c on c.is_newest and c.root_id = p.root_id
 left join {{ ref('int_register_number') }} as k on k.citizen_id = t.citizen_id
 left join {{ ref('int_area_in_period') }} as a

@@ -23,8 +23,12 @@ dead_numbers as (
     select unknown_number from deaths where unknown_number is not null
 ),
 
+-- a sender may use a number of a payment again in another month
 candidates as (
-    select distinct on (s.record_key) s.*
+    select
+        s.*,
+        case when s.citizen_id in (select unknown_number from deaths) then s.citizen_id end as unknown_number,
+        md5(s.sent_in || ' ' || s.record_key)::uuid as row_key
     from sent as s
     where
         s.citizen_id in (select citizen_id from dead_numbers)
@@ -33,7 +37,6 @@ candidates as (
             from {{ ref('int_register_number') }} as n
             where n.root_id in (select root_id from deaths)
         ))
-    order by s.record_key, s.sent_in desc
 ),
 
 persons as (
@@ -43,10 +46,10 @@ persons as (
 select
     c.sent_in,
     c.record_key,
-    coalesce(p.root_id, c.citizen_id) as root_id,
+    coalesce(p.root_id, c.unknown_number) as root_id,
     c.benefit_kind,
     c.paid_on,
     c.amount
 from candidates as c
-left join persons as p on p.record_key = c.record_key
-where coalesce(p.root_id, c.citizen_id) is not null
+left join persons as p on p.row_key = c.row_key
+where coalesce(p.root_id, c.unknown_number) is not null

@@ -1,6 +1,6 @@
 -- one row per payment of the period, other than a funeral allowance, dated after the death of whom it is for
 -- depends on {{ ref('int_followed_event') }}
-{{ config(indexed=[['citizen_token']]) }}
+{{ config(tags=['of_social_security_payment'], indexed=[['citizen_token']]) }}
 
 with
 -- who is dead by the register of the period, or by a death registered in the months that are followed
