@@ -279,6 +279,24 @@ def _revision(env: Mapping[str, str]) -> str | None:
         raise P06Error("P06-STACK-003") from None
 
 
+def metadata_revision() -> str | None:
+    """The migration Airflow's metadata stand at, nothing being made; None without tables.
+
+    Raises P06Error P06-STACK-003 when the database does not answer.
+    """
+    stated = os.environ.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN") or database.owner_dsn(database.AIRFLOW)
+    return _revision({"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": stated})
+
+
+def port_taken() -> bool:
+    """Whether another program listens on the port this home's Airflow keeps."""
+    recorded = next((one for one in _recorded() if one.name == "api-server"), None)
+    if recorded is not None and recorded.alive():
+        return False
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", _port())) == 0
+
+
 def _start(name: str, arguments: tuple[str, ...], env: Mapping[str, str]) -> Process:
     with _log(name).open("ab") as log:
         child = subprocess.Popen(
