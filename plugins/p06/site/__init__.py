@@ -36,8 +36,8 @@ def folder() -> Path | None:
     return None if stated == "off" else Path(stated).absolute()
 
 
-def write(to: Path | None = None) -> Written:
-    """Make every page and show them in one step.
+def write(to: Path | None = None, move: Callable[[int, int], None] = lambda done, of: None) -> Written:
+    """Make every page and show them in one step; ``move`` hears how many of the sections are done.
 
     Raises UsageError P06-SITE-001 when something else stands there, P06Error P06-SITE-002 when it cannot be written.
     """
@@ -46,7 +46,7 @@ def write(to: Path | None = None) -> Written:
     target = (to or folder() or settings().home / "site").absolute()
     place.check(target)
     mark = f"{page.version()} {evidence.mark()}\n"
-    files = dict(_files())
+    files = dict(_files(move))
     html = [len(content) for path, content in files.items() if path.endswith(".html")]
     changed = place.show(target, files, mark)
     return Written(target, len(html), sum(map(len, files.values())), max(html), changed)
@@ -73,7 +73,7 @@ def renew(report: Report = lambda text: None, make: bool = False) -> bool:
     return True
 
 
-def _files() -> Iterator[tuple[str, bytes]]:
+def _files(move: Callable[[int, int], None]) -> Iterator[tuple[str, bytes]]:
     """Path below the site -> content."""
     from p06.site import (
         data,
@@ -98,7 +98,9 @@ def _files() -> Iterator[tuple[str, bytes]]:
     for language in LANGUAGES:
         words = Words(language)
         common = {"newest_release": newest, "sign": mark}
-        for section in (overview, deliveries, quality, reconciliation, indicators, provinces, releases, data, help):
+        sections = (overview, deliveries, quality, reconciliation, indicators, provinces, releases, data, help)
+        for number, section in enumerate(sections):
+            move(LANGUAGES.index(language) * len(sections) + number, len(LANGUAGES) * len(sections))
             for one in section.pages(found, words):
                 if one.area is not None:
                     areas[f"{language}/{one.address}"] = one.area
