@@ -10,10 +10,14 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from p06.errors import P06Error
 from p06.settings import settings
 from p06.site import place
+
+if TYPE_CHECKING:
+    from p06.site.evidence import Evidence
 
 Report = Callable[[str], None]
 AREAS = "areas.json"  # which pages and files are a province's (``code@first day``), or the ``nation``'s alone
@@ -46,10 +50,10 @@ def write(to: Path | None = None, move: Callable[[int, int], None] = lambda done
     target = (to or folder() or settings().home / "site").absolute()
     place.check(target)
     mark = f"{page.version()} {evidence.mark()}\n"
-    files = dict(_files(move))
-    html = [len(content) for path, content in files.items() if path.endswith(".html")]
-    changed = place.show(target, files, mark)
-    return Written(target, len(html), sum(map(len, files.values())), max(html), changed)
+    made = dict(files(evidence.read(), move))
+    html = [len(content) for path, content in made.items() if path.endswith(".html")]
+    changed = place.show(target, made, mark)
+    return Written(target, len(html), sum(map(len, made.values())), max(html), changed)
 
 
 def renew(report: Report = lambda text: None, make: bool = False) -> bool:
@@ -73,12 +77,11 @@ def renew(report: Report = lambda text: None, make: bool = False) -> bool:
     return True
 
 
-def _files(move: Callable[[int, int], None]) -> Iterator[tuple[str, bytes]]:
-    """Path below the site -> content."""
+def files(found: Evidence, move: Callable[[int, int], None] = lambda done, of: None) -> Iterator[tuple[str, bytes]]:
+    """Path below the site -> content; ``move`` hears how many of the sections are done."""
     from p06.site import (
         data,
         deliveries,
-        evidence,
         help,
         indicators,
         overview,
@@ -91,7 +94,6 @@ def _files(move: Callable[[int, int], None]) -> Iterator[tuple[str, bytes]]:
     from p06.site.figure import mark
     from p06.site.words import LANGUAGES, Words
 
-    found = evidence.read()
     newest = found.current[found.released[-1]] if found.released else None
     areas: dict[str, str] = {}
     yield page.STYLE, page.style()
