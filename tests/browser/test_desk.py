@@ -87,7 +87,7 @@ def views() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     yield "refused", "desk/refused.html", "desk_refused.html", {"code": "P06-DUTY-005", "what": LONG, "next": LONG}
 
 
-@pytest.mark.parametrize("view", views(), ids=lambda view: view[0])
+@pytest.mark.parametrize("view", list(views()), ids=lambda view: view[0])
 def test_a_page_of_the_desk_is_readable_by_everyone_in_both_languages(
     browser: Browser,  # noqa: F811
     tmp_path: Path,
