@@ -508,7 +508,8 @@ def _name_no_source_of_flags() -> None:
     reads: with some thousand modules loaded that was three quarters of the processor time of a small month's build."""
     from dbt_common.behavior_flags import BehaviorFlagRendered
 
-    BehaviorFlagRendered._default_source = staticmethod(lambda: "dbt")
+    named: Any = BehaviorFlagRendered
+    named._default_source = staticmethod(lambda: "dbt")
 
 
 def _manifest(folder: Path) -> Any:
