@@ -104,13 +104,15 @@ def history(count: int, sources: int, seed: int = 7) -> Evidence:
                     )
                 )  # fmt: skip
         for code in codes:
-            for level, area in [("nation", "VN"), *(("province", one) for one in provinces)]:
+            known = found.contracts.get(code.partition(".")[2])
+            nation_alone = code == "kyc_biometric_rate" or (known is not None and known.commune_column is None)
+            for level, area in [("nation", "VN"), *(("province", one) for one in provinces if not nation_alone)]:
                 whole = chance.randrange(10_000, 4_000_000)
                 part = int(whole * chance.uniform(0.6, 0.99))
                 found.figures.append(Figure(code, first, level, area, part, whole, part / whole))
                 if level == "nation":
                     found.editions.append(Edition(code, first, part, whole, part / whole, release.release_id))
-    for code in codes:
+    for code in ("id_card_rate", "eid_level2_rate", "health_insurance_coverage", "land_clean_rate"):
         for area in found.commune_names:
             found.communes.append(Figure(code, day, "commune", area, 900, 1_000, 0.9))
     found.failures = [one for one in found.answers if not one.success]
