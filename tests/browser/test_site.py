@@ -36,7 +36,7 @@ KINDS = (
     "quality/health_visit.html", "quality/health_visit/quarantined_few.html", "quality/citizen_month.html",
     "quality/citizen_month/residence_stated.html", "reconciliation.html", "indicators.html",
     "indicators/id_card_rate.html", "indicators/id_card_rate/{e}.html", "indicators/id_card_rate/communes-01.html",
-    "indicators/match_rate.bank_kyc.html", "releases.html", "releases/{e}.2.html", "data.html",
+    "indicators/match_rate.bank_kyc.html", "releases.html", "releases/{e}.2.html", "data.html", "provinces.html", "provinces/01.html",
     "data/health_visit.html", "data/citizen_month.html", "help.html", "help/codes.html",
 )  # fmt: skip
 
