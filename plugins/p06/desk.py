@@ -28,7 +28,7 @@ SHOWN = 100  # pairs on one page, the likeliest first
 _PAIR = re.compile(r"desk/pairs/([0-9a-f]{20})\.html")
 _QUESTION = re.compile(r"desk/approvals/([1-9][0-9]{0,15})\.html")
 _VERDICTS = {"accept": "accept", "reject": "reject", "undo": "undone"}
-_STATUS = {"P06-DUTY-005": 403, "P06-DUTY-006": 403, "P06-STEWARD-001": 404, "P06-APPROVAL-001": 404}
+_STATUS = {"P06-DB-002": 503, "P06-DUTY-005": 403, "P06-DUTY-006": 403, "P06-STEWARD-001": 404, "P06-APPROVAL-001": 404}
 
 
 @dataclass(frozen=True)
