@@ -24,7 +24,6 @@ from p06.site import evidence, place
 from p06.site.evidence import Answer, Arrival, Edition, Evidence, Figure, PointerChange, Refusal, Release, Sum
 
 FIRST = Period(2025, 7)
-SECTORS = ("a_first_ministry", "justice", "transport", "a_provincial_office", "tax")
 METHODS = (("id", 0.9), ("old_id", 0.03), ("name_birth", 0.03), ("conflict", 0.01), ("none", 0.03))
 
 
@@ -34,7 +33,7 @@ def contracts(sources: int) -> dict[str, contract.Contract]:
     models = [one for one in found.values() if one.is_sector_source]
     for number in range(sources - len(found)):
         like = models[number % len(models)]
-        name = f"{SECTORS[number % len(SECTORS)]}_{like.source}"[:60]
+        name = f"office_{number + 1:02d}_{like.source}"[:60]
         found[name] = replace(
             like, source=name, mart=f"fct_{name}", title_en=f"{like.title_en}, office {number + 1}",
             title_vi=f"{like.title_vi}, đơn vị {number + 1}", due_from=None,

@@ -25,7 +25,7 @@ def pages(found: Evidence, words: Words) -> Iterator[Page]:
         for part in parts
     ]  # fmt: skip
     yield Page("deliveries.html", "deliveries", "deliveries.html", words.t("deliveries.title"),
-               {"tables": tables, "titles": titles, "shown": len(shown), "whole": len(parts) == 1})  # fmt: skip
+               {"tables": tables, "titles": titles, "shown": TREND if len(parts) == 1 else FEWER, "whole": len(parts) == 1})  # fmt: skip
     for source, known in found.contracts.items():
         standings = [subject.standing(found, source, period) for period in reversed(found.periods)]
         yield Page(
