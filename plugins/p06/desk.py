@@ -28,7 +28,7 @@ SHOWN = 100  # pairs on one page, the likeliest first
 _PAIR = re.compile(r"desk/pairs/([0-9a-f]{20})\.html")
 _QUESTION = re.compile(r"desk/approvals/([1-9][0-9]{0,15})\.html")
 _VERDICTS = {"accept": "accept", "reject": "reject", "undo": "undone"}
-_STATUS = {"P06-DUTY-005": 403, "P06-DUTY-006": 403, "P06-STEWARD-001": 404, "P06-APPROVAL-001": 404}
+_STATUS = {"P06-DB-002": 503, "P06-DUTY-005": 403, "P06-DUTY-006": 403, "P06-STEWARD-001": 404, "P06-APPROVAL-001": 404}
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def _pair(caller: Caller, words: Words, pair: str, done: str, reveal: bool = Fal
     entry = next((one for one in reversed(steward.entries()) if one.pair == pair and one.in_force), None)
     stands = next((one for one in steward.queue(all_pairs=True) if one.pair == pair), None)
     content = {
-        "pair": pair, "source": _titles(words).get(source, source), "of_period": period, "sides": sides,
+        "source": _titles(words).get(source, source), "of_period": period, "sides": sides,
         "stands": stands, "entry": entry, "revealed": reveal, "done": done,
     }  # fmt: skip
     trail = (*_above(words), ("desk/pairs.html", words.t("desk.pairs")))

@@ -287,6 +287,16 @@ class Evidence:
         return {(one.source, Period.of(one.period)): one for one in self.arrivals if one.accepted}
 
     @cached_property
+    def deliveries(self) -> dict[tuple[str, Period], tuple[tuple[Arrival, ...], tuple[Refusal, ...]]]:
+        """What came for each source and month: what was staged, and what was refused."""
+        found: dict[tuple[str, Period], tuple[list[Arrival], list[Refusal]]] = defaultdict(lambda: ([], []))
+        for arrival in self.arrivals:
+            found[arrival.source, Period.of(arrival.period)][0].append(arrival)
+        for refusal in self.refusals:
+            found[refusal.source, Period.of(refusal.period)][1].append(refusal)
+        return {key: (tuple(arrivals), tuple(refusals)) for key, (arrivals, refusals) in found.items()}
+
+    @cached_property
     def used(self) -> frozenset[tuple[str, str, date, str]]:
         """(release, source, month, extract) of everything a release was made of."""
         return frozenset(self.inputs)
