@@ -51,6 +51,7 @@ for one in asked:
     answers.append([answer.status_code, answer.text, dict(answer.headers)])
 # every route there is, each of its methods, by a stranger
 strangers = []
+client.cookies.clear()
 for path, methods in inner:
     for filled in ("vi/desk/index.html", "en/desk/pairs/x.html", "index.html", "vi/provinces/01.html", "none"):
         for method in methods:
