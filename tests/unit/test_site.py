@@ -13,7 +13,8 @@ import pytest
 from p06 import codelist, contract, duty, steward, suite
 from p06.errors import P06Error, UsageError
 from p06.period import Period
-from p06.site import evidence, figure, indicators, place, provinces, subject
+from p06.scorecard import Score
+from p06.site import committee, evidence, figure, indicators, place, provinces, scorecard, subject
 from p06.site.page import FOLDER, SECTIONS, render
 from p06.site.tiles import tiles
 from p06.site.words import LANGUAGES, Words, guarded, texts
@@ -258,6 +259,24 @@ def test_rows_of_a_source_that_states_nobody_are_shown_and_never_as_unmatched() 
     assert sum_of_it.adds_up and not replace(sum_of_it, published=6).adds_up
     drawn = str(figure.sums(sum_of_it, Words("en"), "land"))
     assert drawn.count("<rect") == 3 and "nmatched" not in drawn
+
+
+def test_a_register_nobody_awaits_yet_is_not_missing_on_a_sheet() -> None:
+    found = evidence.Evidence(contract.load_all())
+    day = date(2025, 8, 1)
+    found.provinces = [("01", date(2025, 7, 1), None, "Hà Nội")]
+    found.releases = [
+        evidence.Release("2025-08.1", day, 1, datetime(2025, 9, 1, tzinfo=timezone.utc), "clean", None, True)
+    ]
+    found.scores = [Score(day, source, "VN", "matched", 3, 4, 0.75) for source in ("bank_kyc", "cadre")]
+    later = date(2025, 9, 1)
+    found.figures = [evidence.Figure("party_card_dossier_rate", later, "nation", "VN", 1, 2, 0.5)]
+    due = {name for name, known in found.contracts.items() if known.due_from is None}
+    sheet = next(one for one in committee.pages(found, Words("en")) if one.address == "scorecard/2025-08/VN.html")
+    assert {source for source, _, _ in sheet.content["sources"]} == due | {"cadre"}
+    assert len(sheet.content["missing"]) == len(due - {"bank_kyc"}), "what was due, and no figure of a later month"
+    board = next(one for one in scorecard.pages(found, Words("en")) if one.address == "scorecard.html")
+    assert {source for source, _, _ in board.content["rows"]} == due | {"cadre"}
 
 
 def test_the_bars_of_a_sum_add_up_on_the_page() -> None:
