@@ -564,7 +564,7 @@ def _manifest(folder: Path) -> Any:
         _kept[folder] = (content, outcome.result)
     manifest = _kept[folder][1]
     for node in manifest.nodes.values():
-        if hasattr(node, "extra_ctes"):
+        if node.resource_type != "seed" and hasattr(node, "extra_ctes"):
             node.compiled, node.compiled_code, node.extra_ctes_injected, node.extra_ctes = False, None, False, []
     return manifest
 
