@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import posixpath
 import re
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
 from p06 import desk
+from p06.approval import Question
+from p06.period import Period
 from p06.settings import settings
+from p06.site.figure import mark
+from p06.site.page import Page, render
+from p06.site.words import LANGUAGES, Words
 
 
 @pytest.mark.parametrize(
@@ -32,3 +38,17 @@ def test_a_refusal_finds_its_style_and_the_desk_from_wherever_it_is_shown(
     language = path[:2] if path[2] == "/" else "vi"
     found = {posixpath.normpath(f"{posixpath.dirname(path)}/{way}") for way in re.findall(r'href="([^"#]+)"', html)}
     assert {"style.css", f"{language}/index.html", f"{language}/desk/index.html", other} <= found
+
+
+def test_why_a_month_waits_is_said_in_the_language_of_the_page() -> None:
+    day = datetime(2024, 4, 1, tzinfo=timezone.utc)
+    asks = ({"contract": "bank_kyc", "approval": "on_warnings"}, {"check": "conflicts_few"})
+    waits = Question(7, Period(2024, 3), 3, "f", "k", asks, (), "p06", day, day, "waiting")
+    content = {"questions": [waits], "answered": []}
+    said = {}
+    for language in LANGUAGES:
+        one = Page("desk/approvals.html", "", "desk_approvals.html", "approvals", content)
+        html = render(one, Words(language), {"newest_release": None, "sign": mark, "account": "lan"}).decode()
+        assert "bank_kyc" in html and "conflicts_few" in html
+        said[language] = html
+    assert "yêu cầu duyệt" in said["vi"] and "on_warnings" not in said["vi"] and "when there are warnings" in said["en"]
