@@ -169,6 +169,8 @@ def _pair(caller: Caller, words: Words, pair: str, done: str, reveal: bool = Fal
             raise
         source, period, sides = "", None, []
     entry = next((one for one in reversed(steward.entries()) if one.pair == pair and one.in_force), None)
+    if done not in (("same", entry.verdict) if entry else ("same", "undo")):
+        done = ""  # an address somebody wrote says what was not done
     stands = next((one for one in steward.queue(all_pairs=True) if one.pair == pair), None)
     content = {
         "pair": pair, "source": _titles(words).get(source, source), "of_period": period, "sides": sides,
@@ -190,6 +192,8 @@ def _approval(caller: Caller, words: Words, number: int, done: str) -> Page:
     question = next((one for one in answer.pending(everything=True) if one.request_id == number), None)
     if question is None:
         raise UsageError("P06-APPROVAL-001", request=number)
+    if done != {"approve": "approve", "reject": "stop"}.get(question.verdict or ""):
+        done = ""  # an address somebody wrote says what was not done
     content = {"question": question, "done": done, "titles": _titles(words)}
     title = words.t("desk.approval", month=words.month(question.period))
     trail = (*_above(words), ("desk/approvals.html", words.t("desk.approvals")))
