@@ -173,7 +173,7 @@ def _pair(caller: Caller, words: Words, pair: str, done: str, reveal: bool = Fal
         done = ""  # an address somebody wrote says what was not done
     stands = next((one for one in steward.queue(all_pairs=True) if one.pair == pair), None)
     content = {
-        "pair": pair, "source": _titles(words).get(source, source), "of_period": period, "sides": sides,
+        "source": _titles(words).get(source, source), "of_period": period, "sides": sides,
         "stands": stands, "entry": entry, "revealed": reveal, "done": done,
     }  # fmt: skip
     trail = (*_above(words), ("desk/pairs.html", words.t("desk.pairs")))
