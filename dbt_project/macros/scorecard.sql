@@ -32,12 +32,13 @@
 
 {#
     The rows of a source added up by province and days. One pass over the staged rows: a row's province is that of its
-    commune, else of the matched citizen's residence, as in the fact mart.
+    commune, else the one it states, else that of the matched citizen's residence, as in the fact mart.
 #}
 {% macro scorecard_counts(contract) -%}
 {%- set source_name = contract['source'] -%}
 {%- set names = contract['columns'] | map(attribute='name') | list -%}
 {%- set by_commune = has_commune(contract) -%}
+{%- set by_province = has_province(contract) -%}
 {%- set matched = contract['matched'] -%}
 {%- set service = contract['service_column'] -%}
 {%- set types = {} -%}
@@ -50,7 +51,7 @@
 {%- for name in ['citizen_id', 'old_id'] if name in names -%}{%- do numbers.append('s.' ~ name) -%}{%- endfor -%}
 select
     '{{ source_name }}' as source,
-    {% if by_commune -%}
+    {% if by_commune or by_province -%}
     a.province_code
     {%- elif matched -%}
     coalesce(m.residence_province_code, l.residence_province_code) as province_code
@@ -129,18 +130,18 @@ left join {{ ref('int_match_id') }} as m
     on m.source = '{{ source_name }}'
     and m.file_no = s.file_no
     and m.line = s.line
-{%- if not by_commune %}
+{%- if not (by_commune or by_province) %}
 left join {{ ref('int_match_late') }} as l
     on l.source = '{{ source_name }}'
     and l.file_no = s.file_no
     and l.line = s.line
 {%- endif %}
 {%- endif %}
-{%- if by_commune %}
+{%- if by_commune or by_province %}
 left join {{ ref('int_area_in_period') }} as a
-    on a.level = 'commune'
+    on a.level = '{{ 'commune' if by_commune else 'province' }}'
     and a.edition = {{ area_edition(source_name) }}
-    and a.code = s.{{ contract['commune_column'] }}
+    and a.code = s.{{ contract['commune_column'] if by_commune else contract['province_column'] }}
 {%- endif %}
 {%- if matched or contract['kind'] == 'register' %}
 left join findings as f
