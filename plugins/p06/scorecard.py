@@ -121,7 +121,8 @@ def read(
 def compare(period: Period | None, province: str) -> tuple[Period | None, list[Score], dict[tuple[str, str], float]]:
     """A month (the newest published by default), its scores of an area, and (source, measure) -> value the month before.
 
-    No month and no scores when nothing was ever published. Reads as the role of quality officers.
+    No month and no scores when nothing was ever published; nothing of the month before when the code meant another
+    province then. Reads as the role of quality officers.
     """
     with database.connect("quality", autocommit=True) as connection:
         there = connection.execute("select to_regclass('marts.scorecard') is not null").fetchone()
@@ -132,9 +133,20 @@ def compare(period: Period | None, province: str) -> tuple[Period | None, list[S
             if newest is None or newest[0] is None:
                 return None, [], {}
             period = Period.of(newest[0])
-        scores = read(connection, period.shift(-1), period, province)
+        since = period.shift(-1) if is_the_same(connection, province, period) else period
+        scores = read(connection, since, period, province)
     before = {(one.source, one.measure): one.value for one in scores if Period.of(one.period) < period}
     return period, [one for one in scores if Period.of(one.period) == period], before
+
+
+def is_the_same(connection: psycopg.Connection[Any], province: str, period: Period) -> bool:
+    """Whether a province's code meant the same province the month before: codes are used again, provinces merged."""
+    changed = connection.execute(
+        "select 1 from marts.area_change where level = 'province' and new_code = %s and effective_date > %s"
+        " and effective_date <= %s group by effective_date having count(*) > 1 or min(old_code) <> min(new_code)",
+        (province, period.shift(-1).first_day, period.first_day),
+    ).fetchone()
+    return changed is None
 
 
 def verdict(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
-from p06 import scorecard
+from p06 import database, scorecard
+from p06.period import Period
 from tests.dbt.hand_staged import Row, Warehouse
 from tests.dbt.test_identity_finding import (
     ACCOUNT,
@@ -62,6 +63,14 @@ def month(warehouse: Warehouse) -> None:
         VISIT | {"citizen_id": DUNG, "updated_at": "2024-03-15T23:00:00+07:00"} | DUNG_SELF,
     )
     warehouse.sector("bank_kyc", "2024-03", ACCOUNT | {"citizen_id": NOBODYS} | CHI_SELF)
+    service = {"service_code": "A", "due": "yes", "integrated": "no"}
+    warehouse.sector(
+        "public_service_catalogue",
+        "2024-03",
+        service | {"province_code": "01", "integrated": "yes", "integrated_on": date(2024, 2, 1)},
+        service | {"province_code": "02"},
+        service | {"province_code": "02", "service_code": "B", "integrated_on": date(2024, 2, 1)},
+    )
     assert warehouse.build("2024-03") == []
 
 
@@ -88,6 +97,8 @@ def test_each_measure_is_counted_by_hand_by_province_and_absent_where_a_source_c
     assert (hanoi["communes_named"][0], ha_giang["communes_named"][0]) == (1, 1)
     visits = told(warehouse, "health_visit", "02")
     assert (visits["matched"], visits["entry_p50"]) == ((1, 1), (5.0,))
+    services = [told(warehouse, "public_service_catalogue", area)["fields_filled"] for area in ("01", "02", "VN")]
+    assert services == [(1, 1), (1, 2), (2, 3)], "a row that states a province lies there"
     # what a source cannot state is absent, not zero
     visits, accounts = told(warehouse, "health_visit"), told(warehouse, "bank_kyc")
     assert (visits["entry_p50"], visits["entry_p95"]) == ((1.0,), (5.0,))
@@ -101,3 +112,11 @@ def test_each_measure_is_counted_by_hand_by_province_and_absent_where_a_source_c
     assert made == {one.measure for one in scorecard.measures().values() if one.origin == "mart"}
     timed = warehouse.rows("select distinct measure from marts.scorecard_timing where source = 'bank_kyc'")
     assert timed == [("days_to_publication",)], "the extract was never accepted by a ledger here"
+    # a code is compared with itself alone: 15 is another province since July 2025
+    with database.connect("quality") as connection:
+        same = {
+            (code, month): scorecard.is_the_same(connection, code, Period.parse(month))
+            for code in ("VN", "01", "15")
+            for month in ("2025-06", "2025-07", "2025-08")
+        }
+    assert [key for key, answer in same.items() if not answer] == [("15", "2025-07")]
