@@ -32,13 +32,13 @@
 
 {#
     The rows of a source added up by province and days. One pass over the staged rows: a row's province is that of its
-    commune or the one it states, else of the matched citizen's residence, as in the fact mart.
+    commune, else the one it states, else that of the matched citizen's residence, as in the fact mart.
 #}
 {% macro scorecard_counts(contract) -%}
 {%- set source_name = contract['source'] -%}
 {%- set names = contract['columns'] | map(attribute='name') | list -%}
 {%- set by_commune = has_commune(contract) -%}
-{%- set by_province = not by_commune and has_province(contract) -%}
+{%- set by_province = has_province(contract) -%}
 {%- set matched = contract['matched'] -%}
 {%- set service = contract['service_column'] -%}
 {%- set types = {} -%}
@@ -130,7 +130,7 @@ left join {{ ref('int_match_id') }} as m
     on m.source = '{{ source_name }}'
     and m.file_no = s.file_no
     and m.line = s.line
-{%- if not by_commune and not by_province %}
+{%- if not (by_commune or by_province) %}
 left join {{ ref('int_match_late') }} as l
     on l.source = '{{ source_name }}'
     and l.file_no = s.file_no

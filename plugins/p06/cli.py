@@ -15,6 +15,7 @@ from p06.commands import alerts, approval, duties, linkage, steward
 from p06.commands.backup import backup, restore
 from p06.commands.checks import checks
 from p06.commands.conflicts import conflicts
+from p06.commands.explain import explain
 from p06.commands.export import export
 from p06.commands.figures import figures
 from p06.commands.printing import show_json, show_table
@@ -122,7 +123,8 @@ def up() -> None:
     """Start the local stack: database and Airflow."""
     from p06 import stack
 
-    stack.up(_reporter())
+    with Bar("starting") as bar:
+        stack.up(bar)
     _show_status(stack.status())
 
 
@@ -131,7 +133,8 @@ def down() -> None:
     """Stop what `up` started."""
     from p06 import stack
 
-    stack.down(_reporter())
+    with Bar("stopping") as bar:
+        stack.down(bar)
 
 
 @app.command(epilog="Example: p06 status --json")
@@ -163,7 +166,8 @@ def doctor(as_json: Json = False) -> None:
     """Check the machine and the configuration; each finding with its mend."""
     from p06.doctor import examine
 
-    findings = examine()
+    with Bar("looking"):
+        findings = examine()
     if as_json:
         show_json([finding.__dict__ for finding in findings])
     else:
@@ -308,7 +312,8 @@ def check(
         kind, compression, encoding, "\t" if delimiter == "\\t" else delimiter, quote, header, revision,
         _day(admin_code_version), escape, sheet,
     )  # fmt: skip
-    verdict = checking.check(target, source, period, form, limit)
+    with Bar("checking"):
+        verdict = checking.check(target, source, period, form, limit)
     if as_json:
         show_json(verdict.as_dict(show_values))
     else:
@@ -461,7 +466,7 @@ def plan(as_json: Json = False) -> None:
     from p06 import database
     from p06 import plan as planning
 
-    with database.connect("publisher", autocommit=True) as connection:
+    with Bar("planning"), database.connect("publisher", autocommit=True) as connection:
         entries = planning.plan(connection)
     if as_json:
         show_json([entry.as_dict() for entry in entries])
@@ -615,7 +620,7 @@ def digest(
     month = Period.parse(period) if period else None
     if release is not None and month is None:
         raise UsageError("P06-RELEASE-005", release=release)
-    with database.connect("admin", autocommit=True) as connection:
+    with Bar("adding up"), database.connect("admin", autocommit=True) as connection:
         found = digest_of_release(connection, month, release) if month and release else compute(connection, month)
     if as_json:
         show_json({d.mart: {"rows": d.rows, "checksum": d.checksum} for d in found})
@@ -659,18 +664,7 @@ def _psql() -> str:
     return str(Path(package.origin).parent / "pginstall18" / "bin" / "psql")
 
 
-@app.command(epilog="Example: p06 explain key_conflict")
-def explain(code: Annotated[str, typer.Argument(help="A code like P06-LOAD-014, or a row's reason.")]) -> None:
-    """A code in words, in two languages, and what to do."""
-    known = messages()
-    if code not in known:
-        raise UsageError("P06-CLI-001", given=code if code.replace("_", "").replace("-", "").isalnum() else None)
-    text = known[code]
-    print(
-        f"{code}\n  vi: {text['vi']}\n      {text.get('next_vi', '')}\n  en: {text['en']}\n      {text.get('next_en', '')}"
-    )
-
-
+app.command(epilog="Example: p06 explain key_conflict; p06 explain id_card_rate")(explain)
 app.command(epilog="Example: p06 approvals --json")(approval.approvals)
 app.command(epilog="Example: p06 approve 2024-02 --why 'the flood closed three clinics'")(approval.approve)
 app.command(epilog="Example: p06 reject 2024-02 --why 'the sender mends the fees'")(approval.reject)

@@ -128,9 +128,9 @@ def airflow_url() -> str:
     return _administrator_url(AIRFLOW).replace("postgresql://", "postgresql+psycopg2://", 1)
 
 
-def owner_dsn() -> str:
-    """The address of the embedded server's superuser, for the programs that come with it."""
-    return _administrator_url(None)
+def owner_dsn(name: str | None = None) -> str:
+    """The address of whoever may create roles (embedded: the superuser), of a database of the server."""
+    return _administrator_url(name)
 
 
 def binaries() -> Path:

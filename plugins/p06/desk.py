@@ -28,7 +28,7 @@ SHOWN = 100  # pairs on one page, the likeliest first
 _PAIR = re.compile(r"desk/pairs/([0-9a-f]{20})\.html")
 _QUESTION = re.compile(r"desk/approvals/([1-9][0-9]{0,15})\.html")
 _VERDICTS = {"accept": "accept", "reject": "reject", "undo": "undone"}
-_STATUS = {"P06-DUTY-005": 403, "P06-DUTY-006": 403, "P06-STEWARD-001": 404, "P06-APPROVAL-001": 404}
+_STATUS = {"P06-DB-002": 503, "P06-DUTY-005": 403, "P06-DUTY-006": 403, "P06-STEWARD-001": 404, "P06-APPROVAL-001": 404}
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def get(caller: Caller, language: str, address: str, done: str = "") -> Reply:
     try:
         return Reply(200, _render(_page(caller, words, address, done), words, caller))
     except P06Error as error:
-        return _refusal(error, words, caller)
+        return _refusal(error, words, caller, address)
 
 
 def post(caller: Caller, language: str, address: str, form: Mapping[str, str]) -> Reply:
@@ -79,7 +79,7 @@ def post(caller: Caller, language: str, address: str, form: Mapping[str, str]) -
         if found := _QUESTION.fullmatch(address):
             return _answer(caller, int(found[1]), verdict, why)
     except P06Error as error:
-        return _refusal(error, words, caller)
+        return _refusal(error, words, caller, address)
     return Reply(404)
 
 
@@ -169,9 +169,11 @@ def _pair(caller: Caller, words: Words, pair: str, done: str, reveal: bool = Fal
             raise
         source, period, sides = "", None, []
     entry = next((one for one in reversed(steward.entries()) if one.pair == pair and one.in_force), None)
+    if done not in (("same", entry.verdict) if entry else ("same", "undo")):
+        done = ""  # an address somebody wrote says what was not done
     stands = next((one for one in steward.queue(all_pairs=True) if one.pair == pair), None)
     content = {
-        "pair": pair, "source": _titles(words).get(source, source), "of_period": period, "sides": sides,
+        "source": _titles(words).get(source, source), "of_period": period, "sides": sides,
         "stands": stands, "entry": entry, "revealed": reveal, "done": done,
     }  # fmt: skip
     trail = (*_above(words), ("desk/pairs.html", words.t("desk.pairs")))
@@ -190,6 +192,8 @@ def _approval(caller: Caller, words: Words, number: int, done: str) -> Page:
     question = next((one for one in answer.pending(everything=True) if one.request_id == number), None)
     if question is None:
         raise UsageError("P06-APPROVAL-001", request=number)
+    if done != {"approve": "approve", "reject": "stop"}.get(question.verdict or ""):
+        done = ""  # an address somebody wrote says what was not done
     content = {"question": question, "done": done, "titles": _titles(words)}
     title = words.t("desk.approval", month=words.month(question.period))
     trail = (*_above(words), ("desk/approvals.html", words.t("desk.approvals")))
@@ -238,14 +242,18 @@ def _titles(words: Words) -> dict[str, str]:
     return {name: subject.title(known, words, name) for name in known.contracts}
 
 
-def refused(caller: Caller, language: str, code: str) -> Reply:
-    """The page that says why not, at an address of the site itself."""
-    return _refusal(UsageError(code), Words(language if language in LANGUAGES else LANGUAGES[0]), caller)
+def refused(caller: Caller, path: str, code: str) -> Reply:
+    """The page that says why not, at the path of the site or the desk that was asked for; in its language, if it has one."""
+    language, _, address = path.partition("/")
+    if language not in LANGUAGES:
+        language, address = LANGUAGES[0], f"../{path}"
+    return _refusal(UsageError(code), Words(language), caller, address)
 
 
-def _refusal(error: P06Error, words: Words, caller: Caller) -> Reply:
+def _refusal(error: P06Error, words: Words, caller: Caller, address: str) -> Reply:
+    """It stands at the address that was asked for, so that its links and its style are found from there."""
     status = _STATUS.get(error.code, 409)
-    shown = Page("desk/refused.html", "", "desk_refused.html", words.t("desk.refused"),
+    shown = Page(address, "", "desk_refused.html", words.t("desk.refused"),
                  {"code": error.code, "what": error.what(words.language), "next": error.next_step(words.language)},
                  _above(words))  # fmt: skip
     return Reply(status, _render(shown, words, caller))

@@ -6,6 +6,7 @@ import locale
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Every finding, good and bad. Starts the embedded server when it is not running."""
-    return [*_machine(), *_files(), *_database()]
+    return [*_machine(), *_files(), *_database(), *_airflow()]
 
 
 def _finding(check: str, good: bool, found: str, mend: str) -> Finding:
@@ -44,10 +45,18 @@ def _machine() -> Iterator[Finding]:
     home = settings().home
     nearest = next(folder for folder in (home, *home.parents) if folder.exists())
     free = shutil.disk_usage(nearest).free
-    yield _finding(
-        "disk", free >= NEEDED_FREE, f"{free // 2**20} MB free", "free some space, or set P06_HOME elsewhere"
-    )
-    yield _finding("home", os.access(nearest, os.W_OK), str(home), "set P06_HOME to a folder you may write to")
+    room = f"{free // 2**20} MB free of the {NEEDED_FREE // 2**20} MB a month may take"
+    yield _finding("disk", free >= NEEDED_FREE, room, "run `p06 clean`, free some space, or set P06_HOME elsewhere")
+    yield _finding("home", _takes_files(nearest), str(home), "set P06_HOME to a folder you may write to")
+
+
+def _takes_files(folder: Path) -> bool:
+    """Whether a file can be made there, found out by making one: rights say nothing of a disk mounted for reading."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def _files() -> Iterator[Finding]:
@@ -67,20 +76,26 @@ def _files() -> Iterator[Finding]:
         yield Finding("suites", "good", "every suite and waiver is well formed")
     except P06Error as error:
         yield Finding("suites", "bad", str(error), error.next_step())
-    key = settings().token_key_file
-    if key.exists():
-        private = key.stat().st_mode & 0o077 == 0
-        yield _finding("token key", private, oct(key.stat().st_mode & 0o777), f"chmod 600 {key}")
-    else:
-        yield Finding("token key", "good", "will be made at the first load")
+    yield _private("token key", settings().token_key_file, "will be made at the first load")
+    yield _private("signing key", settings().signing_key_file, "will be made with the first ledger")
     yield from _origins()
     yield _alerts()
     if "://" not in settings().landing:
         landing = Path(settings().landing)
         found_text = str(landing) if landing.exists() else f"{landing} (will be made)"
-        yield _finding("landing", not landing.exists() or os.access(landing, os.R_OK), found_text, "grant read access")
+        right = not landing.exists() or (landing.is_dir() and os.access(landing, os.R_OK | os.X_OK))
+        mend = "grant read access" if landing.is_dir() else "it is no folder: set P06_LANDING to one"
+        yield _finding("landing", right, found_text, mend)
     else:
         yield from _landing_store()
+
+
+def _private(check: str, key: Path, otherwise: str) -> Finding:
+    """Whether nobody but its owner can read a key."""
+    if not key.exists():
+        return Finding(check, "good", otherwise)
+    mode = key.stat().st_mode & 0o777
+    return _finding(check, mode & 0o077 == 0, oct(mode), f"chmod 600 {key}")
 
 
 def _landing_store() -> Iterator[Finding]:
@@ -119,13 +134,14 @@ def _origins() -> Iterator[Finding]:
         if servers:
             nearest = next(folder for folder in (landing.root(), *landing.root().parents) if folder.exists())
             yield _finding(
-                "landing takes pulls", os.access(nearest, os.W_OK), str(nearest), "grant write access: pulls land there"
+                "landing takes pulls", _takes_files(nearest), str(nearest), "grant write access: pulls land there"
             )
     except P06Error as error:
         yield Finding("origins", "bad", str(error), error.next_step())
 
 
 def _database() -> Iterator[Finding]:
+    """Whether every role reaches the database, and whether it is this home's own, at the state of this code."""
     from p06 import database
 
     try:
@@ -143,5 +159,105 @@ def _database() -> Iterator[Finding]:
                     f"{row[0]} on {row[3]}, PostgreSQL {row[2]}",
                     "the role must not be superuser",
                 )
+        yield _cluster()
+        yield _migrations()
+        yield _chain()
+        yield _tokens()
     except P06Error as error:
         yield Finding("database", "bad", str(error), error.next_step())
+
+
+def _cluster() -> Finding:
+    """Whether the embedded server that answers is the one whose data lie in this home, not one of a home copied from."""
+    from p06 import database
+
+    if settings().database_url is not None:
+        return Finding("database of this home", "good", "a server; its ledger's seal tells whose it is")
+    import psycopg
+
+    with psycopg.connect(database.owner_dsn(), autocommit=True) as connection:
+        row = connection.execute("show data_directory").fetchone()
+    assert row is not None
+    answers, own = Path(row[0]).resolve(), (settings().home / "postgres").resolve()
+    return _finding(
+        "database of this home",
+        answers == own,
+        f"data in {answers}",
+        f"another home's server answers: this one was copied while it ran. Remove {own / 'postmaster.pid'}, then run"
+        " `p06 doctor`; restore a backup when the copy is no whole one",
+    )
+
+
+def _migrations() -> Finding:
+    """Whether the schema is that of this code: neither behind nor written by a newer one."""
+    import psycopg
+
+    from p06 import database
+
+    with psycopg.connect(database.owner_dsn(database.WAREHOUSE), autocommit=True) as connection:
+        applied = {name for (name,) in connection.execute("select name from public.p06_migration")}
+    known = {path.name for path in settings().migrations.glob("[0-9][0-9][0-9][0-9]_*.sql")}
+    ahead, behind = sorted(applied - known), sorted(known - applied)
+    if ahead:
+        return Finding(
+            "migrations", "bad", f"{len(ahead)} unknown to this version: {ahead[-1]}",
+            "a newer p06 has used this database: use that version again, or restore a backup of before",
+        )  # fmt: skip
+    return _finding(
+        "migrations", not behind, f"{len(applied)} applied, {len(behind)} to come", "run `p06 status`: it applies them"
+    )
+
+
+def _chain() -> Finding:
+    """Whether the ledger goes on with the signing key that is here."""
+    from p06 import database, seal
+
+    with database.connect("admin", autocommit=True) as connection:
+        of, held = seal.signed_with(connection)
+    if of is None:
+        return Finding("ledger's key", "good", "no chain yet")
+    return _finding(
+        "ledger's key", of in held, "the chain's own" if of in held else "the chain goes on with another key",
+        P06Error("P06-SEAL-002").next_step() + "; or P06_DATABASE_URL names another warehouse's database",
+    )  # fmt: skip
+
+
+def _tokens() -> Finding:
+    """Whether tokens made here are those this warehouse was built with: one number of the vault is signed again."""
+    from p06 import database, token
+
+    with database.connect("builder", autocommit=True) as connection:
+        row = connection.execute("select citizen_id, citizen_token from vault.citizen_token limit 1").fetchone()
+    if row is None:
+        return Finding("tokens", "good", "none yet")
+    path = settings().token_key_file
+    right = bool(token.read_key(path)) and token.citizen_tokens([row[0]])[0][1] == row[1]
+    return _finding(
+        "tokens", right, "made with the key that is here" if right else "the warehouse was built with another key",
+        f"put the token key of this warehouse back as {path}, or name its file in P06_TOKEN_KEY_FILE; load nothing before",
+    )  # fmt: skip
+
+
+def _airflow() -> Iterator[Finding]:
+    """Whether Airflow's metadata are there, and whether its port is its own; nothing is started."""
+    from p06 import airflow_api, database, stack
+
+    if not airflow_api.port_file().exists():
+        yield Finding("airflow", "good", "never started here; `p06 up` does")
+        return
+    try:
+        revision = stack.metadata_revision()
+        yield _finding(
+            "airflow's metadata", revision is not None, f"at {revision}" if revision else "no tables in its database",
+            "run `p06 up`: it makes them; the history of runs is gone, what was loaded and released is not",
+        )  # fmt: skip
+    except P06Error:
+        yield Finding(
+            "airflow's metadata", "bad", f"database {database.AIRFLOW} does not answer",
+            "run `p06 up`: it makes the database; on a server of your own see AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
+        )  # fmt: skip
+    taken = stack.port_taken()
+    yield _finding(
+        "airflow's port", not taken, "another program listens there" if taken else "its own",
+        f"end that program, or remove {airflow_api.port_file()}: `p06 up` chooses another port",
+    )  # fmt: skip

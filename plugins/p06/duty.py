@@ -18,7 +18,7 @@ KINDS: tuple[Kind, ...] = ("reader", "steward")
 NATION = "nation"  # what concerns no single province
 _ACCOUNT = re.compile(r"[\w.@-]{1,100}")
 _WHY_LIMIT = 500
-_NUMBER = re.compile(r"[0-9][0-9 .-]{7,}[0-9]")  # what could be somebody's number
+_NUMBER = re.compile(r"\d[\d .-]{7,}\d")  # what could be somebody's number
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def give(account: str, kind: str, province: str | None = None, why: str | None =
 
     Raises UsageError P06-DUTY-001 (account), 002 (duty), 003 (province), 004 (why).
     """
-    _check(account, kind, why)
+    why = _check(account, kind, why)
     since = _since(province)
     if any((one.duty, one.province, one.since) == (kind, province, since) for one in in_force(account)):
         return False
@@ -101,7 +101,7 @@ def give(account: str, kind: str, province: str | None = None, why: str | None =
 
 def take(account: str, kind: str, province: str | None = None, why: str | None = None) -> bool:
     """Take a duty back, of whichever area the code named when it was given; whether there was one. Raises as ``give``."""
-    _check(account, kind, why)
+    why = _check(account, kind, why)
     held = [one for one in in_force(account) if (one.duty, one.province) == (kind, province)]
     _enter((account, kind, one.province, one.since, False, _person(), why) for one in held)
     return bool(held)
@@ -142,13 +142,13 @@ def _write(connection: Any, entries: list[tuple[Any, ...]]) -> None:
         )
 
 
-def _check(account: str, kind: str, why: str | None) -> None:
+def _check(account: str, kind: str, why: str | None) -> str | None:
+    """The reason as it may be kept."""
     if not _ACCOUNT.fullmatch(account):
         raise UsageError("P06-DUTY-001")
     if kind not in KINDS:
         raise UsageError("P06-DUTY-002")
-    if why is not None:
-        reason(why)
+    return None if why is None else reason(why)
 
 
 def _since(province: str | None) -> date | None:

@@ -273,6 +273,12 @@ def _keys() -> dict[str, bytes]:
 # Checking.
 
 
+def signed_with(connection: Connection) -> tuple[str | None, frozenset[str]]:
+    """The name of the key the newest entry was signed with (None without a chain), and of the keys held here."""
+    row = connection.execute("select key_id from control.seal order by entry_no desc limit 1").fetchone()
+    return (row[0] if row else None), frozenset(_keys())
+
+
 def verify(connection: Connection, expected: str | None = None) -> Verdict:
     """Check every entry of the chain and every row it covers, in one snapshot.
 

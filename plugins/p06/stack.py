@@ -66,8 +66,9 @@ def up(report: Report = lambda text: None) -> dict[str, float]:
             database.ensure_running()
             if settings().database_url is None:
                 duty.begin((ADMINISTRATOR, *airflow_api.officers()))
-        env = environment()
-        _write_users()
+        readers = _readers()
+        env = environment(readers)
+        _write_users(readers)
         with _timed(seconds, "migrate"):
             _migrate(env, report)
         running = {process.name: process for process in _recorded() if process.alive()}
@@ -131,8 +132,11 @@ def url() -> str:
     return airflow_api.local_url()
 
 
-def environment() -> dict[str, str]:
-    """The environment of every Airflow process of this home. Secrets come from 0600 files under the home."""
+def environment(readers: Iterable[str] = ()) -> dict[str, str]:
+    """The environment of every Airflow process of this home. Secrets come from 0600 files under the home.
+
+    ``readers`` are accounts beside the administrator's, the officers' and the service's, for whoever lets people sign in.
+    """
     home, keys, port = _home(), _secrets(), _port()
     # One driver that speaks both ways; Airflow would look for asyncpg beside psycopg2.
     metadata = "postgresql+psycopg://" + database.airflow_url().partition("://")[2]
@@ -151,7 +155,7 @@ def environment() -> dict[str, str]:
             (
                 f"{ADMINISTRATOR}:ADMIN",
                 *(f"{name}:USER" for name in (SERVICE, *airflow_api.officers())),
-                *(f"{name}:VIEWER" for name in _readers()),
+                *(f"{name}:VIEWER" for name in readers),
             )
         ),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(airflow_api.users_file()),
@@ -222,11 +226,11 @@ def _readers() -> list[str]:
     return sorted({one.account for one in duty.in_force()} - known)
 
 
-def _write_users() -> None:
+def _write_users(readers: Iterable[str]) -> None:
     """Passwords of the accounts: the administrator's, the officers', the readers', and the one ``watch`` and ``backfill`` use."""
     path = airflow_api.users_file()
     known = json.loads(path.read_bytes()) if path.exists() else {}
-    missing = [name for name in (ADMINISTRATOR, SERVICE, *airflow_api.officers(), *_readers()) if name not in known]
+    missing = [name for name in (ADMINISTRATOR, SERVICE, *airflow_api.officers(), *readers) if name not in known]
     if missing:
         made = {name: secrets.token_urlsafe(16) for name in missing}
         database.write_secret(path, json.dumps(known | made).encode())
@@ -277,6 +281,24 @@ def _revision(env: Mapping[str, str]) -> str | None:
         return None
     except psycopg.OperationalError:
         raise P06Error("P06-STACK-003") from None
+
+
+def metadata_revision() -> str | None:
+    """The migration Airflow's metadata stand at, nothing being made; None without tables.
+
+    Raises P06Error P06-STACK-003 when the database does not answer.
+    """
+    stated = os.environ.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN") or database.owner_dsn(database.AIRFLOW)
+    return _revision({"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": stated})
+
+
+def port_taken() -> bool:
+    """Whether another program listens on the port this home's Airflow keeps."""
+    recorded = next((one for one in _recorded() if one.name == "api-server"), None)
+    if recorded is not None and recorded.alive():
+        return False
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", _port())) == 0
 
 
 def _start(name: str, arguments: tuple[str, ...], env: Mapping[str, str]) -> Process:

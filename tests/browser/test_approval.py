@@ -226,3 +226,26 @@ def test_nobody_answers_in_time(running: Warehouse, page: Page, country: Path) -
         page.wait_for_timeout(3000)
         _picture(page, "4-out-of-time")
     assert [(name, current) for name, _, current in _releases(running)] == [("2024-01.1", False), ("2024-01.2", True)]
+
+
+def test_an_officer_approves_on_the_desk_and_airflows_run_publishes(running: Warehouse, page: Page) -> None:
+    """The page that shows the evidence takes the answer; Airflow's own question ends by it, and its run publishes."""
+    if any(one["state"] == "held" for one in running.json("plan")):
+        assert running.run("release", "2024-01").returncode == 5  # asks once more
+        with _as(running) as airflow:
+            airflow.trigger("approval", JANUARY)
+    question = _parked(running)
+    before = len(_releases(running))
+    with _signed_in(page, running, "minh"):
+        page.goto(f"{_url(running)}/p06/en/desk/index.html")
+        page.get_by_role("link", name="Approvals").click()
+        page.get_by_role("link", name="January 2024").first.click()
+        page.get_by_label("Why").fill("seen on the desk")
+        _picture(page, "5-desk")
+        page.get_by_role("button", name="Approve").click()
+        page.get_by_text("it is published in a moment").wait_for()
+    state, tasks = _ended(running, question.run_id)
+    assert (state, tasks) == ("success", {"ask": "success", "publish": "success"})
+    assert len(_releases(running)) == before + 1 and _releases(running)[-1][1:] == ("minh", True)
+    entry = running.query("select verdict, who, via, why from quality.approval order by request_id", "quality")[-1]
+    assert entry == ("approve", "minh", "page", "seen on the desk")

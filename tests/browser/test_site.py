@@ -37,7 +37,7 @@ KINDS = (
     "quality/citizen_month/residence_stated.html", "scorecard.html", "scorecard/{e}.html", "scorecard/health_visit.html",
     "scorecard/{p}/VN.html", "scorecard/{e}/02.html", "reconciliation.html", "indicators.html",
     "indicators/id_card_rate.html", "indicators/id_card_rate/{e}.html", "indicators/id_card_rate/communes-01.html",
-    "indicators/match_rate.bank_kyc.html", "releases.html", "releases/{e}.2.html", "data.html",
+    "indicators/match_rate.bank_kyc.html", "releases.html", "releases/{e}.2.html", "data.html", "provinces.html", "provinces/01.html",
     "data/health_visit.html", "data/citizen_month.html", "help.html", "help/codes.html",
 )  # fmt: skip
 

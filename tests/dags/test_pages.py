@@ -51,6 +51,7 @@ for one in asked:
     answers.append([answer.status_code, answer.text, dict(answer.headers)])
 # every route there is, each of its methods, by a stranger
 strangers = []
+client.cookies.clear()
 for path, methods in inner:
     for filled in ("vi/desk/index.html", "en/desk/pairs/x.html", "index.html", "vi/provinces/01.html", "none"):
         for method in methods:
@@ -131,6 +132,7 @@ HIDDEN = (
     "/p06/.p06-site", "/p06/vi/x.json", "/p06/vi/out.html", "/p06/none.html",
     "/p06/%2e%2e/secrets/key.html", "/p06/vi/%2e%2e/%2e%2e/secrets/key.html", "/p06//etc/passwd", "/p06/%2fetc%2fpasswd",
     "/p06/vi%5c..%5cx.html", "/p06/docs", "/p06/redoc", "/p06/openapi.json", "/p06/vi/%00.html",
+    f"/p06/vi/{'x' * 300}.html",
 )  # fmt: skip
 
 
@@ -197,6 +199,7 @@ FORMS: list[tuple[Asked, int]] = [
     (("POST", ASKED, "officer", HERE, {"verdict": "approve", "why": "seen"}), 403),
     (("POST", ASKED, "officer", {}, FORM), 403),
     (("POST", ASKED, "officer", {"origin": "null"}, FORM), 403),
+    (("POST", ASKED, "officer", {"origin": "http://[x"}, FORM), 403),
     (("POST", ASKED, "officer", {"origin": "http://elsewhere.example"}, FORM), 403),
     (("POST", ASKED, "officer", {"origin": "http://testserver.elsewhere.example"}, FORM), 403),
     (("POST", ASKED, "officer", HERE | {"sec-fetch-site": "cross-site"}, FORM), 403),

@@ -112,3 +112,7 @@ def test_a_fact_takes_its_province_from_the_row_where_the_contract_says_so(
         " where indicator_code = 'match_rate.education_enrolment' and area_level = 'province' order by 1"
     ) == [("2025-06-01", "10", 1), ("2025-07-01", "15", 1), ("2025-08-01", "15", 1)]
     assert warehouse.rows("select distinct province_code from marts.match_summary order by 1") == [("10",), ("15",)]
+    assert warehouse.rows(
+        "select period::text, province_code, denominator from marts.scorecard where source = 'education_enrolment'"
+        " and measure = 'number_stated' and province_code <> 'VN' order by 1, 2"
+    ) == [("2025-06-01", "10", 1), ("2025-07-01", "15", 1), ("2025-08-01", "15", 1)]

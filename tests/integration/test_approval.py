@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from p06 import answer, database, plan, publish, release
+from p06 import desk as deciding
 from p06 import digest as digests
 from p06.cli import app
 from p06.errors import P06Error, UsageError, Waiting
@@ -169,6 +170,51 @@ def test_a_month_its_contract_asks_about_waits_and_an_approval_publishes_that_ve
     desk.run("reject", "2025-04", "--why", "no", code=2)
     assert desk.months.entries() == {}
     _footnotes_follow_the_pointer(desk)
+
+
+def test_an_officer_answers_on_the_page_that_shows_the_evidence(desk: Desk) -> None:
+    """In Airflow's place this test publishes; the page enters the answer and waits for no build."""
+    desk.contract_asks("bank_kyc", "on_warnings")
+    desk.add_check("fct_bank_kyc")
+    desk.withdraw(MAY)
+    desk.run("release", "2025-04", code=5)
+    officer, reader = deciding.Caller("officer", "one session"), deciding.Caller("lan", "another")
+    [waiting] = answer.pending()
+    address = f"desk/approvals/{waiting.request_id}.html"
+
+    def send(caller: deciding.Caller, verdict: str, why: str = "the bank explained it") -> deciding.Reply:
+        form = {"token": deciding.token(caller, address), "verdict": verdict, "why": why}
+        return deciding.post(caller, "en", address, form)
+
+    shown = deciding.get(officer, "en", address).html.decode()
+    assert "There are no rows" in shown and "contract bank_kyc: on_warnings" in shown and 'value="approve"' in shown
+    assert deciding.get(reader, "en", address).status == 403 and send(reader, "approve").status == 403
+    assert send(officer, "approve", " ").status == 409 and send(officer, "publish").status == 404
+    assert desk.told(APRIL)[0] == "waiting"
+
+    assert send(officer, "approve").go_on == f"{waiting.request_id}.html?done=approve"
+    assert send(officer, "approve").status == 409, "answered already"
+    assert b'value="approve"' not in deciding.get(officer, "en", address).html
+    desk.run("release")
+    assert desk.read("select release_id, approved_by from marts.release") == [("2025-04.1", "officer")]
+    entry = "select verdict, who, role, via, why from quality.approval where verdict is not null"
+    assert desk.read(entry, "quality") == [("approve", "officer", "p06_quality", "page", "the bank explained it")]
+
+
+def test_what_changed_since_it_was_asked_cannot_be_answered_on_the_page(desk: Desk) -> None:
+    desk.contract_asks("bank_kyc", "always")
+    desk.withdraw(MAY)
+    desk.run("release", "2025-04", code=5)
+    officer = deciding.Caller("officer", "one session")
+    [waiting] = answer.pending()
+    address = f"desk/approvals/{waiting.request_id}.html"
+    desk.months.deliver("bank_kyc", APRIL, 2)
+    load_ungated()
+    assert b'value="approve"' not in deciding.get(officer, "vi", address).html
+    form = {"token": deciding.token(officer, address), "verdict": "stop", "why": "x"}
+    refused = deciding.post(officer, "vi", address, form)
+    assert refused.status == 409 and b"P06-APPROVAL-003" in refused.html
+    assert desk.read("select 1 from quality.approval where verdict is not null", "quality") == []
 
 
 def _footnotes_follow_the_pointer(desk: Desk) -> None:

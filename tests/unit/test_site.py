@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from dataclasses import replace
 from datetime import date, datetime, timezone
 from pathlib import Path
 
@@ -12,9 +13,10 @@ import pytest
 from p06 import codelist, contract, duty, steward, suite
 from p06.errors import P06Error, UsageError
 from p06.period import Period
+from p06.scorecard import Score
 from p06.settings import settings
-from p06.site import evidence, figure, place, subject
-from p06.site.page import FOLDER, SECTIONS
+from p06.site import committee, evidence, figure, indicators, place, provinces, scorecard, subject
+from p06.site.page import FOLDER, SECTIONS, render
 from p06.site.tiles import tiles
 from p06.site.words import LANGUAGES, Words, guarded, texts
 
@@ -246,6 +248,51 @@ def test_a_trend_is_broken_where_a_month_was_not_published_and_is_drawn_the_same
     assert line.count("M") == 2, "the line begins again after the gap"
     assert "60%" in drawn and "<b>" not in drawn and "xmlns" not in drawn and "http" not in drawn
     assert "<title>Diễn biến: Tỷ lệ &lt;b&gt;</title><desc>Từ 50,0% kỳ 12/2024 đến 70,0% kỳ 03/2025.</desc>" in drawn
+
+
+def test_provinces_with_the_same_figure_share_a_rank() -> None:
+    day = date(2025, 8, 1)
+    values = {"01": 1.0, "04": 0.5, "08": 1.0, "11": 0.5, "12": 0.2}
+    figures = [evidence.Figure("id_card_rate", day, "province", code, 1, 1, value) for code, value in values.items()]
+    ranked = [(rank, one.area) for rank, one in indicators.ranked(figures)]
+    assert ranked == [(1, "01"), (1, "08"), (3, "04"), (3, "11"), (5, "12")]
+
+
+def test_rows_of_a_source_that_states_nobody_are_shown_and_never_as_unmatched() -> None:
+    found = evidence.Evidence(contract.load_all())
+    assert not found.is_matched("land_digitisation") and found.is_matched("bank_kyc") and found.is_matched("gone")
+    day = date(2025, 8, 1)
+    found.provinces = [("01", date(2025, 7, 1), None, "Hà Nội")]
+    found.releases = [
+        evidence.Release("2025-08.1", day, 1, datetime(2025, 9, 1, tzinfo=timezone.utc), "clean", None, True)
+    ]
+    found.matched = [("01", "bank_kyc", "id", 3), ("01", "bank_kyc", "none", 1), ("01", "land_digitisation", "none", 7)]
+    one = next(one for one in provinces.pages(found, Words("en")) if one.address == "provinces/01.html")
+    assert [(rows, open_) for _, rows, open_ in one.content["matched"]] == [(4, (0, 1)), (7, None)]
+    html = render(one, Words("en"), {"newest_release": None, "sign": figure.mark}).decode()
+    assert "75.00%" in html and "0.00%" not in html
+    sum_of_it = evidence.Sum(day, "land_digitisation", 1, 7, 0, 0, 7, None, None, None, 7)
+    assert sum_of_it.adds_up and not replace(sum_of_it, published=6).adds_up
+    drawn = str(figure.sums(sum_of_it, Words("en"), "land"))
+    assert drawn.count("<rect") == 3 and "nmatched" not in drawn
+
+
+def test_a_register_nobody_awaits_yet_is_not_missing_on_a_sheet() -> None:
+    found = evidence.Evidence(contract.load_all())
+    day = date(2025, 8, 1)
+    found.provinces = [("01", date(2025, 7, 1), None, "Hà Nội")]
+    found.releases = [
+        evidence.Release("2025-08.1", day, 1, datetime(2025, 9, 1, tzinfo=timezone.utc), "clean", None, True)
+    ]
+    found.scores = [Score(day, source, "VN", "matched", 3, 4, 0.75) for source in ("bank_kyc", "cadre")]
+    later = date(2025, 9, 1)
+    found.figures = [evidence.Figure("party_card_dossier_rate", later, "nation", "VN", 1, 2, 0.5)]
+    due = {name for name, known in found.contracts.items() if known.due_from is None}
+    sheet = next(one for one in committee.pages(found, Words("en")) if one.address == "scorecard/2025-08/VN.html")
+    assert {source for source, _, _ in sheet.content["sources"]} == due | {"cadre"}
+    assert len(sheet.content["missing"]) == len(due - {"bank_kyc"}), "what was due, and no figure of a later month"
+    board = next(one for one in scorecard.pages(found, Words("en")) if one.address == "scorecard.html")
+    assert {source for source, _, _ in board.content["rows"]} == due | {"cadre"}
 
 
 def test_the_bars_of_a_sum_add_up_on_the_page() -> None:

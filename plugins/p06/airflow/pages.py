@@ -60,7 +60,7 @@ def guarded() -> Any:
 
         asks = caller(request, user)
         if not own(request):
-            return reply(await run_in_threadpool(desk.refused, asks, language, "P06-DUTY-006"))
+            return reply(await run_in_threadpool(desk.refused, asks, f"{language}/desk/{path}", "P06-DUTY-006"))
         form = await fields(request)
         return reply(await run_in_threadpool(desk.post, asks, language, f"desk/{path}", form))
 
@@ -73,7 +73,7 @@ def guarded() -> Any:
         if not may_see(user.get_name(), area):
             from p06 import desk
 
-            return reply(desk.refused(caller(request, user), path.partition("/")[0], "P06-DUTY-005"))
+            return reply(desk.refused(caller(request, user), path, "P06-DUTY-005"))
         return Response(found.read_bytes(), media_type=KINDS[found.suffix], headers=HEADERS)
 
     def reply(said: Any) -> Response:
@@ -117,7 +117,10 @@ def own(request: Any) -> bool:
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site not in (None, "same-origin") or origin is None:
         return False
-    sent = urlsplit(origin)
+    try:
+        sent = urlsplit(origin)
+    except ValueError:
+        return False
     if sent.scheme not in ("http", "https") or not sent.netloc:
         return False
     stated = urlsplit(conf.get("api", "base_url", fallback="") or "")
@@ -152,7 +155,10 @@ def file_of(path: str) -> tuple[Path, str | None] | None:
         return None
     shown = folder.resolve()
     found = shown.joinpath(*parts).resolve()
-    if found.suffix not in KINDS or not found.is_relative_to(shown) or not found.is_file():
+    try:
+        if found.suffix not in KINDS or not found.is_relative_to(shown) or not found.is_file():
+            return None
+    except OSError:  # a name longer than any file's
         return None
     if not (shown / site.AREAS).is_file():
         return None

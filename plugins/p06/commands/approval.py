@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from p06.commands.printing import show_json, show_table
+from p06.commands.progress import Bar
 from p06.errors import Waiting
 
 PeriodArgument = Annotated[str, typer.Argument(metavar="PERIOD", help="A month, YYYY-MM.")]
@@ -61,7 +62,8 @@ def approve(period: PeriodArgument, why: Why) -> None:
     from p06 import answer
     from p06.period import Period
 
-    result = answer.answer(Period.parse(period), "approve", why, _progress)
+    with Bar("publishing") as bar:
+        result = answer.answer(Period.parse(period), "approve", why, bar)
     assert result is not None
     if result.error is not None:
         if not isinstance(result.error, Waiting):

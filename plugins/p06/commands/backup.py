@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from p06.commands.printing import show_json
+from p06.commands.progress import Bar
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")]
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def backup(
@@ -28,7 +24,8 @@ def backup(
     """
     from p06 import backup as copying
 
-    done = copying.backup(folder, landing, _say)
+    with Bar("copying") as bar:
+        done = copying.backup(folder, landing, bar)
     if as_json:
         show_json(done.as_dict())
         return
@@ -44,7 +41,8 @@ def restore(
     from p06 import backup as copying
     from p06.settings import settings
 
-    done, verdict = copying.restore(folder, _say)
+    with Bar("restoring") as bar:
+        done, verdict = copying.restore(folder, bar)
     if as_json:
         show_json({**done.as_dict(), "home": str(settings().home), "ledger": verdict.as_dict()})
     else:

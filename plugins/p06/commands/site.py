@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from p06.commands.printing import show_json
+from p06.commands.progress import Bar
 
 
 def site(
@@ -22,7 +23,8 @@ def site(
     """
     from p06.site import write
 
-    made = write(to)
+    with Bar("writing pages") as bar:
+        made = write(to, bar.move)
     if as_json:
         show_json(
             {

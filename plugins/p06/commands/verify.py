@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from p06.commands.printing import show_json
+from p06.commands.progress import Bar
 
 
 def verify(
@@ -34,7 +35,7 @@ def verify(
     if begin_anew is not None:
         with database.connect("admin", autocommit=True) as connection:
             seal.begin_anew(connection, begin_anew)
-    with database.connect("admin", autocommit=True) as connection:
+    with Bar("verifying"), database.connect("admin", autocommit=True) as connection:
         found = seal.verify(connection, expect)
     if as_json:
         show_json(found.as_dict())

@@ -10,10 +10,14 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from p06.errors import P06Error
 from p06.settings import settings
 from p06.site import place
+
+if TYPE_CHECKING:
+    from p06.site.evidence import Evidence
 
 Report = Callable[[str], None]
 AREAS = "areas.json"  # which pages and files are a province's (``code@first day``), or the ``nation``'s alone
@@ -36,8 +40,8 @@ def folder() -> Path | None:
     return None if stated == "off" else Path(stated).absolute()
 
 
-def write(to: Path | None = None) -> Written:
-    """Make every page and show them in one step.
+def write(to: Path | None = None, move: Callable[[int, int], None] = lambda done, of: None) -> Written:
+    """Make every page and show them in one step; ``move`` hears how many of the sections are done.
 
     Raises UsageError P06-SITE-001 when something else stands there, P06Error P06-SITE-002 when it cannot be written.
     """
@@ -46,10 +50,10 @@ def write(to: Path | None = None) -> Written:
     target = (to or folder() or settings().home / "site").absolute()
     place.check(target)
     mark = f"{page.version()} {evidence.mark()}\n"
-    files = dict(_files())
-    html = [len(content) for path, content in files.items() if path.endswith(".html")]
-    changed = place.show(target, files, mark)
-    return Written(target, len(html), sum(map(len, files.values())), max(html), changed)
+    made = dict(files(evidence.read(), move))
+    html = [len(content) for path, content in made.items() if path.endswith(".html")]
+    changed = place.show(target, made, mark)
+    return Written(target, len(html), sum(map(len, made.values())), max(html), changed)
 
 
 def renew(report: Report = lambda text: None, make: bool = False) -> bool:
@@ -73,13 +77,12 @@ def renew(report: Report = lambda text: None, make: bool = False) -> bool:
     return True
 
 
-def _files() -> Iterator[tuple[str, bytes]]:
-    """Path below the site -> content."""
+def files(found: Evidence, move: Callable[[int, int], None] = lambda done, of: None) -> Iterator[tuple[str, bytes]]:
+    """Path below the site -> content; ``move`` hears how many of the sections are done."""
     from p06.site import (
         committee,
         data,
         deliveries,
-        evidence,
         help,
         indicators,
         overview,
@@ -93,7 +96,6 @@ def _files() -> Iterator[tuple[str, bytes]]:
     from p06.site.figure import mark
     from p06.site.words import LANGUAGES, Words
 
-    found = evidence.read()
     newest = found.current[found.released[-1]] if found.released else None
     areas: dict[str, str] = {}
     yield page.STYLE, page.style()
@@ -104,7 +106,8 @@ def _files() -> Iterator[tuple[str, bytes]]:
             overview, deliveries, quality, scorecard, committee, reconciliation, indicators, provinces, releases, data,
             help,
         )  # fmt: skip
-        for section in sections:
+        for number, section in enumerate(sections):
+            move(LANGUAGES.index(language) * len(sections) + number, len(LANGUAGES) * len(sections))
             for one in section.pages(found, words):
                 if one.area is not None:
                     areas[f"{language}/{one.address}"] = one.area

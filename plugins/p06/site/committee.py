@@ -87,7 +87,7 @@ def _sheet(
     title = words.t("committee.title", area=name, month=words.month(period))
     sources = [
         (source, subject.title(found, words, source), [_cell(scores, period, source, word, area) for word in _WORDS])
-        for source in found.contracts
+        for source in scores.sources(period)
     ]
     missing = list(_missing(scores, words, period, area, rows, names))
     notes = [one for one in found.footnotes if Period.of(one.period) == period]
@@ -131,16 +131,15 @@ def _missing(
 ) -> Iterator[str]:
     """What a reader might look for and does not find: sources, rows of the province, figures that others have."""
     found = scores.found
-    for source in found.contracts:
+    for source in scores.sources(period):
         title = subject.title(found, words, source)
         if not scores.of(period, source):
-            if subject.standing(found, source, period).state != "not_due":
-                yield words.t("committee.not_received", source=title)
+            yield words.t("committee.not_received", source=title)
         elif area != NATION and not scores.of(period, source, area):
             yield words.t("committee.no_rows", source=title)
     there = {row.code for row in rows}
     level = "nation" if area == NATION else "province"
-    wanted = {one.code for one in found.figures if one.level == level}
+    wanted = {one.code for one in found.figures if one.level == level and Period.of(one.period) <= period}
     for code in names:
         if code in wanted and code not in there:
             yield words.t("committee.no_figure", name=names[code])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import cached_property
 from typing import Any
@@ -98,7 +98,9 @@ class Held:
 
 @dataclass(frozen=True)
 class Sum:
-    """The reconciliation of a source and month; the last four are None for a register."""
+    """The reconciliation of a source and month; the last four are None for a register, the three before the last also
+    for a source that states nobody, whose rows are not matched.
+    """
 
     period: date
     source: str
@@ -117,7 +119,7 @@ class Sum:
         """Whether nothing was lost and nothing doubled on the way."""
         received = self.received == self.duplicates + self.quarantined + self.staged
         if self.matched is None or self.conflicting is None or self.unmatched is None:
-            return received
+            return received and self.published in (None, self.staged)
         return received and self.staged == self.matched + self.conflicting + self.unmatched == self.published
 
 
@@ -287,6 +289,16 @@ class Evidence:
         return {(one.source, Period.of(one.period)): one for one in self.arrivals if one.accepted}
 
     @cached_property
+    def deliveries(self) -> dict[tuple[str, Period], tuple[tuple[Arrival, ...], tuple[Refusal, ...]]]:
+        """What came for each source and month: what was staged, and what was refused."""
+        found: dict[tuple[str, Period], tuple[list[Arrival], list[Refusal]]] = defaultdict(lambda: ([], []))
+        for arrival in self.arrivals:
+            found[arrival.source, Period.of(arrival.period)][0].append(arrival)
+        for refusal in self.refusals:
+            found[refusal.source, Period.of(refusal.period)][1].append(refusal)
+        return {key: (tuple(arrivals), tuple(refusals)) for key, (arrivals, refusals) in found.items()}
+
+    @cached_property
     def used(self) -> frozenset[tuple[str, str, date, str]]:
         """(release, source, month, extract) of everything a release was made of."""
         return frozenset(self.inputs)
@@ -344,6 +356,10 @@ class Evidence:
             for code, first, last, _ in self.provinces
             if code == province and first <= day and (last is None or day < last)
         )
+
+    def is_matched(self, source: str) -> bool:
+        """Whether rows of a source are matched with citizens; where they are not, no share of them is unmatched."""
+        return source not in self.contracts or self.contracts[source].is_sector_source
 
     def owner_of(self, source: str) -> str:
         """Who answers for a source, as its contract says."""
@@ -404,10 +420,14 @@ def _read_all(connection: psycopg.Connection[Any], found: Evidence) -> None:
         return  # nothing was ever built
     found.releases = rows(Release, _RELEASES)
     found.inputs = tuples("select release_id, source, period, extract from quality.release_extract order by 1, 2, 3")
-    found.sums = rows(Sum, _SUMS)
-    found.methods = tuples(
+    found.sums = [
+        one if found.is_matched(one.source) else replace(one, matched=None, conflicting=None, unmatched=None)
+        for one in rows(Sum, _SUMS)
+    ]
+    methods = tuples(
         "select period, source, match_method, sum(records)::bigint from marts.match_summary group by 1, 2, 3 order by 1, 2, 3"
     )
+    found.methods = [one for one in methods if found.is_matched(one[1])]
     found.figures = rows(Figure, _FIGURES)
     found.editions = rows(Edition, _EDITIONS)
     if _exists(connection, "marts.indicator_count"):

@@ -162,7 +162,8 @@ def sums(one: Sum, words: Words, source: str) -> Markup:
                 Part("unmatched", words.t("word.unmatched"), one.unmatched or 0),
             ]
         )
-        bars.append([Part("published", words.t("word.published"), one.published or 0)])
+    if one.published is not None:
+        bars.append([Part("published", words.t("word.published"), one.published)])
     whole = max(one.received, 1)
     parts, height = [], 0.0
     for bar in bars:

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from p06.duty import NATION
@@ -78,6 +78,15 @@ def meaning(found: Evidence, words: Words, code: str) -> Meaning:
         for part in ("", "_definition", "_numerator", "_denominator", "_where")
     ]
     return Meaning(*texts)
+
+
+def ranked(figures: Iterable[Figure]) -> list[tuple[int, Figure]]:
+    """Figures of one indicator and month with their ranks, the highest first; equal ones share a rank."""
+    found: list[tuple[int, Figure]] = []
+    for place, one in enumerate(sorted(figures, key=lambda one: (-one.value, one.area)), 1):
+        equal = found and found[-1][1].value == one.value
+        found.append((found[-1][0] if equal else place, one))
+    return found
 
 
 def _by_code(found: Evidence) -> dict[str, list[Figure]]:
@@ -163,13 +172,13 @@ def _provinces(found: Evidence, words: Words, name: str, rows: list[Figure], per
         return {"ranking": [], "map": None, "names": names, "bar": figure.bar, "top": 1.0}
     placed = tiles.tiles(period.first_day, names)
     drawn = figure.tile_map(placed, {one.area: one.value for one in provinces}, names, words, name)
-    ranking = sorted(provinces, key=lambda one: (-one.value, one.area))
+    ranking = ranked(provinces)
     return {
         "ranking": ranking,
         "map": drawn,
         "names": names,
         "bar": figure.bar,
-        "top": max(one.value for one in ranking),
+        "top": max(one.value for one in provinces),
     }
 
 

@@ -38,12 +38,11 @@ def pages(found: Evidence, words: Words) -> Iterator[Page]:
         return
     figures = {(one.code, one.area, Period.of(one.period)): one for one in found.figures}
     with_communes = {(one.code, found.commune_names.get(one.area, ("", ""))[1]) for one in found.communes}
-    ranked: dict[str, list[Figure]] = defaultdict(list)
+    of_provinces: dict[str, list[Figure]] = defaultdict(list)
     for one in found.figures:
         if one.level == "province" and Period.of(one.period) == newest:
-            ranked[one.code].append(one)
-    for ordered in ranked.values():
-        ordered.sort(key=lambda one: (-one.value, one.area))
+            of_provinces[one.code].append(one)
+    ranked = {code: indicators.ranked(rows) for code, rows in sorted(of_provinces.items())}
     records: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
     for province, source, method, count in found.matched:
         records[province][source][method] = count
@@ -51,13 +50,14 @@ def pages(found: Evidence, words: Words) -> Iterator[Page]:
     for province, name in names.items():
         rows = [
             _row(words, found, code, ordered, province, newest, figures, with_communes)
-            for code, ordered in sorted(ranked.items())
-            if any(one.area == province for one in ordered)
+            for code, ordered in ranked.items()
+            if any(one.area == province for _, one in ordered)
         ]
         matched = [
-            (titles.get(source, source), sum(methods.values()), methods.get("conflict", 0), methods.get("none", 0))
+            (titles.get(source, source), sum(methods.values()),
+             (methods.get("conflict", 0), methods.get("none", 0)) if found.is_matched(source) else None)
             for source, methods in sorted(records[province].items())
-        ]
+        ]  # fmt: skip
         yield Page(
             f"provinces/{province}.html", "indicators", "province.html", name,
             {"of_period": newest, "rows": rows, "matched": matched, "province": province},
@@ -69,18 +69,17 @@ def _row(
     words: Words,
     found: Evidence,
     code: str,
-    ordered: list[Figure],
+    ordered: list[tuple[int, Figure]],
     province: str,
     period: Period,
     figures: dict[tuple[str, str, Period], Figure],
     with_communes: set[tuple[str, str]],
 ) -> Row:
-    place = next(index for index, one in enumerate(ordered) if one.area == province)
-    one = ordered[place]
+    rank, one = next((rank, one) for rank, one in ordered if one.area == province)
     last = period.shift(-1)
     known = province in found.provinces_in(last) and found.area_of(province, last) == found.area_of(province, period)
     before = figures.get((code, province, last)) if known else None
     return Row(
         code, indicators.meaning(found, words, code).name, one, (one.value - before.value) * 100 if before else None,
-        place + 1, len(ordered), figures.get((code, "VN", period)), (code, province) in with_communes,
+        rank, len(ordered), figures.get((code, "VN", period)), (code, province) in with_communes,
     )  # fmt: skip

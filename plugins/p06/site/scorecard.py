@@ -53,6 +53,11 @@ class Table:
             self.of(period, source, area).values(), word, self.found.measures, self.found.contracts
         )
 
+    def sources(self, period: Period) -> list[str]:
+        """The sources a month is asked about: measured in it, or due. One nobody awaits yet is not missing."""
+        known = self.found.contracts.items()
+        return [source for source, promised in known if self.of(period, source) or promised.is_due(period)]
+
     def sheets(self) -> list[Period]:
         """The months that have pages of their own, the newest first."""
         released = self.found.released
@@ -97,7 +102,7 @@ def _month(scores: Table, words: Words, period: Period | None, address: str) -> 
         "rows": [
             (source, subject.title(found, words, source),
              [scores.verdict(period, source, word) for word in subject.DIMENSIONS])
-            for source in found.contracts
+            for source in scores.sources(period)
         ],
         "sheets": scores.sheets(),
         "areas": [(NATION, words.t("scorecard.nation")), *by_name(found, period)],

@@ -67,8 +67,7 @@ def standing(found: Evidence, source: str, period: Period) -> Standing:
     """Where a source's delivery of a month stands; late is what its sender produced after the day it was due."""
     known = found.contracts[source]
     due = due_day(known, period)
-    arrivals = tuple(one for one in found.arrivals if one.source == source and Period.of(one.period) == period)
-    refusals = tuple(one for one in found.refusals if one.source == source and Period.of(one.period) == period)
+    arrivals, refusals = found.deliveries.get((source, period), ((), ()))
     winner = found.accepted.get((source, period))
     if winner:
         release = found.current.get(period)
