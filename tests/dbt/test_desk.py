@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,10 +11,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from p06 import database, desk, duty, linkage, steward
+from p06 import database, desk, duty, linkage, site, steward
 from p06.desk import Caller, Reply
 from p06.errors import UsageError
 from p06.settings import settings
+from p06.site import evidence
 from tests.dbt import hand_staged
 from tests.dbt.conftest import _settle
 from tests.dbt.test_linking import AN, AN_IS, BE, BE_IS, CANARIES, asking, kyc
@@ -160,3 +162,18 @@ def test_nobody_gives_duties_but_the_owner(pairs: dict[str, str]) -> None:
             pytest.raises(psycopg.errors.InsufficientPrivilege),
         ):
             connection.execute(entry)
+
+
+def test_the_site_says_which_of_its_pages_are_a_provinces(pairs: dict[str, str]) -> None:
+    made = dict(site.files(evidence.read()))
+    of = json.loads(made[site.AREAS])
+    assert of["vi/provinces/01.html"] == of["en/indicators/id_card_rate/communes-01.html"] == "01@1900-01-01"
+    assert of["csv/id_card_rate-communes-79.csv"] == "79@1900-01-01" and of["csv/id_card_rate-communes.csv"] == "nation"
+    assert of.keys() <= made.keys()
+    mine = re.compile(r"provinces/|communes")
+    assert {path for path in made if mine.search(path)} == set(of), (
+        "and every page of one province or commune is among them"
+    )
+    assert "Thành phố Hà Nội" in made["vi/provinces/01.html"].decode()
+    records = made["en/provinces/01.html"].decode().partition('id="records"')[2]
+    assert "100.00%" not in records and ">1</td>" in records, "the one record that is not matched"
