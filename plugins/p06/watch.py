@@ -95,7 +95,8 @@ def ask_officers(report: Report = lambda text: None) -> list[str]:
 def overdue(today: date | None = None) -> list[str]:
     """One sentence per source that misses months whose deadline has passed, by the calendar of Vietnam.
 
-    A source is expected from the first month the warehouse holds of anything, or its ``due_from`` when that is later.
+    A source is expected from the first month the warehouse holds of anything that was due, or its ``due_from`` when that
+    is later: months of long ago that a sender adds of its own accord make nobody else late.
     """
     return [
         f"{source} {span} not received, due by day {contract.load(source).deadline_day}"
@@ -132,16 +133,17 @@ def late(today: date) -> dict[str, list[Period]]:
     with database.connect("publisher", autocommit=True) as connection:
         rows = connection.execute("select source, period from control.accepted").fetchall()
     held = {(source, Period.of(first_day)) for source, first_day in rows}
-    if not held:
+    contracts = contract.load_all()
+    first = min((at for source, at in held if source in contracts and contracts[source].is_due(at)), default=None)
+    if first is None:
         return {}
-    first = min(period for _, period in held)
     found = {
         source: [
             period
             for period in expected(promised, first, today)
             if (source, period) not in held and suite.source_waived(source, period) is None
         ]
-        for source, promised in contract.load_all().items()
+        for source, promised in contracts.items()
     }
     return {source: missing for source, missing in found.items() if missing}
 
