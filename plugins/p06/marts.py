@@ -401,7 +401,7 @@ def _grant(connection: psycopg.Connection[Any], known: Mapping[str, str]) -> dic
     return given
 
 
-_READERS = "p06_analyst, p06_quality, p06_steward, p06_identified"
+_READERS = ", ".join(as_published.READERS)  # a steward reads no mart
 _CLOSE = (
     f"revoke all on {{}} from {_READERS}",
     f"grant select on {{}} to {as_published.RESTRICTED}",

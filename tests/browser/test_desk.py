@@ -35,8 +35,8 @@ from p06.site import page as pages
 from p06.site.words import LANGUAGES, Words
 from p06.steward import Entry, Pair, Side
 from tests.browser.test_site import browser, judge  # noqa: F401
-from tests.dbt.conftest import dbt_home, warehouse  # noqa: F401
-from tests.dbt.test_desk import HANOI, SAIGON, pairs  # noqa: F401
+from tests.dbt.conftest import dbt_home  # noqa: F401
+from tests.dbt.test_desk import HANOI, SAIGON, built, pairs  # noqa: F401
 
 AT = datetime(2026, 3, 4, 5, 6, tzinfo=timezone.utc)
 MARCH = Period(2024, 3)

@@ -2,44 +2,60 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from p06 import database, desk, duty, linkage, steward
+from p06 import database, desk, duty, linkage, site, steward
 from p06.desk import Caller, Reply
 from p06.errors import UsageError
-from p06.linkage import Model
-from tests.dbt.hand_staged import Warehouse
+from p06.settings import settings
+from p06.site import evidence
+from tests.dbt import hand_staged
+from tests.dbt.conftest import _settle
 from tests.dbt.test_linking import AN, AN_IS, BE, BE_IS, CANARIES, asking, kyc
+from tests.sender import superuser
 
 LAN, MINH, NOBODY = Caller("lan", "session of lan"), Caller("minh", "session of minh"), Caller("x", "session of x")
 NATION = Caller("mai", "session of mai")
 HANOI, SAIGON = "01", "79"
 
 
+@pytest.fixture(scope="module")
+def built(dbt_home: Path) -> Iterator[dict[str, str]]:
+    """Two pairs that wait, by the province of the citizen: one in Hà Nội, one in Hồ Chí Minh City."""
+    with pytest.MonkeyPatch.context() as patch:
+        _settle(patch, dbt_home)
+        warehouse = hand_staged.fresh()
+        warehouse.register(
+            "2024-01", {"citizen_id": AN} | AN_IS, {"citizen_id": BE} | BE_IS | {"residence_commune_code": "26734"}
+        )
+        warehouse.sector(
+            "bank_kyc", "2024-01", kyc(1, AN_IS, {"citizen_id": AN + 8}), kyc(2, BE_IS, {"citizen_id": BE + 70})
+        )
+        warehouse.build("2024-01", model=asking(replace(linkage.load(), enabled=True)), test=False)
+        found = {(area or "").partition("@")[0]: pair for pair, area in steward.provinces().items()}
+        assert found.keys() == {HANOI, SAIGON}
+        yield found
+    settings.cache_clear()
+
+
 @pytest.fixture
-def pairs(warehouse: Warehouse) -> Iterator[dict[str, str]]:
-    """Two pairs that wait, by the province of the citizen: one in Hà Nội, one in Hồ Chí Minh City; four accounts."""
-    model: Model = asking(linkage.load().__class__(**(linkage.load().__dict__ | {"enabled": True})))
-    warehouse.register(
-        "2024-01", {"citizen_id": AN} | AN_IS, {"citizen_id": BE} | BE_IS | {"residence_commune_code": "26734"}
-    )
-    warehouse.sector(
-        "bank_kyc", "2024-01", kyc(1, AN_IS, {"citizen_id": AN + 8}), kyc(2, BE_IS, {"citizen_id": BE + 70})
-    )
-    warehouse.build("2024-01", model=model, test=False)
+def pairs(built: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Nothing decided yet; a steward of each province, and one of the nation."""
     duty.give("lan", "steward", HANOI)
     duty.give("minh", "steward", SAIGON, "acting")
     duty.give("mai", "steward")
-    found = {(area or "").partition("@")[0]: pair for pair, area in steward.provinces().items()}
-    assert found.keys() == {HANOI, SAIGON}
-    yield found
-    with database.connect("admin") as connection:
-        connection.execute("set local role p06_owner")
-        connection.execute("truncate control.duty_entry")
+    yield built
+    with superuser() as connection:
+        connection.execute(
+            "truncate control.duty_entry, vault.steward_decision, vault.steward_content, control.access_log"
+        )
 
 
 def of(pair: str) -> str:
@@ -151,3 +167,18 @@ def test_nobody_gives_duties_but_the_owner(pairs: dict[str, str]) -> None:
             pytest.raises(psycopg.errors.InsufficientPrivilege),
         ):
             connection.execute(entry)
+
+
+def test_the_site_says_which_of_its_pages_are_a_provinces(pairs: dict[str, str]) -> None:
+    made = dict(site.files(evidence.read()))
+    of = json.loads(made[site.AREAS])
+    assert of["vi/provinces/01.html"] == of["en/indicators/id_card_rate/communes-01.html"] == "01@1900-01-01"
+    assert of["csv/id_card_rate-communes-79.csv"] == "79@1900-01-01" and of["csv/id_card_rate-communes.csv"] == "nation"
+    assert of.keys() <= made.keys()
+    mine = re.compile(r"provinces/|communes")
+    assert {path for path in made if mine.search(path)} == set(of), (
+        "and every page of one province or commune is among them"
+    )
+    assert "Thành phố Hà Nội" in made["vi/provinces/01.html"].decode()
+    records = made["en/provinces/01.html"].decode().partition('id="records"')[2]
+    assert "100.00%" not in records and ">1</td>" in records, "the one record that is not matched"

@@ -201,6 +201,7 @@ def test_an_officer_answers_on_the_page_that_shows_the_evidence(desk: Desk) -> N
     assert desk.read(entry, "quality") == [("approve", "officer", "p06_quality", "page", "the bank explained it")]
 
 
+@pytest.mark.long
 def test_what_changed_since_it_was_asked_cannot_be_answered_on_the_page(desk: Desk) -> None:
     desk.contract_asks("bank_kyc", "always")
     desk.withdraw(MAY)
