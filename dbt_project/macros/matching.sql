@@ -85,5 +85,10 @@ inner join answered as a
 
 {# Sources whose rows say what somebody holds: an account or a parcel stays the dead's until the estate is settled. #}
 {% macro holder_sources() -%}
-    {{ return(contracts().values() | selectattr('holds') | map(attribute='source') | sort | list) }}
+    {{ return(contracts().values() | selectattr('deceased', 'equalto', 'hold') | map(attribute='source') | sort | list) }}
+{%- endmacro %}
+
+{# Sources in which the dead stand as they should: the register of deaths, the allowance for a funeral. #}
+{% macro sources_of_the_dead() -%}
+    {{ return(contracts().values() | selectattr('deceased', 'equalto', 'listed') | map(attribute='source') | sort | list) }}
 {%- endmacro %}

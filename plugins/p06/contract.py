@@ -30,6 +30,7 @@ Classification = Literal["public", "internal", "basic", "sensitive", "identifier
 SourceKind = Literal["register", "state", "events"]
 RegisterForm = Literal["changes", "snapshot"]
 Approval = Literal["always", "on_warnings", "never"]
+Deceased = Literal["no", "hold", "listed"]
 
 IDENTITY = ("citizen_id", "old_id", "full_name", "birth_date", "sex")
 SUFFIX = ".odcs.yaml"
@@ -214,6 +215,8 @@ class Contract:
     register_forms: tuple[tuple[RegisterForm, Span], ...] = ()  # of a register; in other periods it sends changes
     province_column: str | None = None  # the province of a row that has no commune
     commune_compared: bool = True  # False: the commune says where something is, not where the person lives
+    service_column: str | None = None  # when a row is one service on one day: which; nobody is served after death
+    deceased: Deceased = "no"  # the dead in it: a question; what they held until the estate is settled; as it should be
     restricted: bool = False  # its mart is read by holders of p06_sensitive alone
     approval: Approval = "never"  # when a month with its data waits for a quality officer before it is published
     synthetic: Mapping[str, Any] = field(default_factory=dict, compare=False)  # which rows a synthetic country has
@@ -482,6 +485,8 @@ class _Reader:
             register_forms=self.register_forms(own.get("registerForm"), cast(SourceKind, kind)),
             province_column=self.province,
             commune_compared=own.get("communeCompared") is None or self.flag(own, "communeCompared"),
+            service_column=self.service_column(own.get("serviceColumn"), columns),
+            deceased=self.deceased(own.get("deceased")),
             restricted=self.restricted(own.get("access")),
             synthetic=self.synthetic(own.get("synthetic")),
             approval=self.approval(own.get("approval")),
@@ -754,6 +759,18 @@ class _Reader:
         if value is not None and not isinstance(value, list):
             self.fail("P06-CONTRACT-014", at="legalBasis")
         return tuple(map(str, value or ()))
+
+    def service_column(self, value: Any, columns: tuple[Column, ...]) -> str | None:
+        if value is not None and value not in {c.name for c in columns if c.kind in ("date", "timestamp")}:
+            self.fail("P06-CONTRACT-007", rule="serviceColumn")
+        return None if value is None else str(value)
+
+    def deceased(self, value: Any) -> Deceased:
+        if value is None:
+            return "no"
+        if value not in get_args(Deceased):
+            self.fail("P06-CONTRACT-014", at="deceased")
+        return cast(Deceased, value)
 
     def restricted(self, value: Any) -> bool:
         if value not in (None, "restricted"):

@@ -20,6 +20,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _FIELD = re.compile(r"(?P<name>[a-z][a-z0-9_]{0,62})(?P<marks>[!*]*)")
 _TYPE = re.compile(r"(?P<type>[a-z0-9_]+)(?:\((?P<inner>[^()]*)\))?(?P<words>( +[a-z_0-9.>=<]+)*)")
 _LOGICAL = {"id12": "string", "timestamptz": "timestamp", "numeric": "number", "integer": "integer", "date": "date"}
+_PERSONS = '      - "Law 91/2025/QH15 and Decree 356/2025 (personal data protection, from 2026-01-01; basis: statutory task)"\n'
 _WIDTHS = {codelist.COMMUNE: codelist.COMMUNE_WIDTH, codelist.PROVINCE: 2}
 _KINDS = {
     "register": "register: the month's changes",
@@ -174,6 +175,7 @@ def _agreement(name: str, sector: str, kind: SourceKind, fields: tuple[Field, ..
         KIND_WORDS=_KINDS[kind],
         KIND=kind,
         AREAS=areas,
+        PERSONS=_PERSONS if identity else "",
         COLUMNS=columns,
         NAME=name,
         SECTOR=sector,

@@ -23,10 +23,6 @@ GENERATED = "generated"
 
 # The source whose health card carries the social insurance number that another source is keyed by.
 INSURANCE_COLUMN = {"health_visit": "insurance_card_no"}
-# When a row is one service on one day, the column that says which: nobody is served after death.
-SERVICE_COLUMN = {"health_visit": "admitted_at"}
-# Sources that say what somebody holds. It stays the dead's until the estate is settled.
-HOLDINGS = frozenset({"bank_kyc", "land_parcel"})
 
 _SHARED = (
     ("period", "date", "first day of the month the data speak about", "ngày đầu của tháng dữ liệu"),
@@ -184,8 +180,8 @@ def _contracts_macro(contracts: dict[str, Contract]) -> str:
             "province_span": _days(entry.column(entry.province_column)) if entry.province_column else None,
             "compared_commune": entry.compared_commune,
             "insurance_column": INSURANCE_COLUMN.get(name),
-            "service_column": SERVICE_COLUMN.get(name),
-            "holds": name in HOLDINGS,
+            "service_column": entry.service_column,
+            "deceased": entry.deceased,
             "measures": [column.name for column in entry.measures],
             "columns": [{"name": column.name, "type": column.sql_type} for column in entry.columns],
         }

@@ -81,7 +81,8 @@ def test_a_restricted_mart_is_read_by_holders_of_its_purpose_alone(
 ) -> None:
     marts.sync()
     closed = {"fct_party_member", "fct_judicial_certificate", "fct_health_ebook", "fct_health_vaccination"}
-    assert marts.restricted() == closed
+    assert closed <= marts.restricted()
+    closed = set(marts.restricted())
     facts = _reads("sensitive")
     assert closed < facts
     for role in ("analyst", "quality", "identified"):

@@ -49,6 +49,7 @@ departed as (
         s.line,
         case
             when s.status = 'cancelled' then 'number_cancelled'
+            when s.source in ('{{ sources_of_the_dead() | join("', '") }}') then null
             when s.status = 'emigrated' and s.source not in ('{{ holder_sources() | join("', '") }}') then 'emigrated_listed'
             when s.status <> 'deceased' then null
             when v.source is not null then case when v.served_on > s.death_date then 'deceased_served' end
