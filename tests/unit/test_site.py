@@ -286,13 +286,15 @@ def test_a_register_nobody_awaits_yet_is_not_missing_on_a_sheet() -> None:
     ]
     found.scores = [Score(day, source, "VN", "matched", 3, 4, 0.75) for source in ("bank_kyc", "cadre")]
     later = date(2025, 9, 1)
+    found.refusals = [evidence.Refusal("party_member", day, found.releases[0].published_at, ["P06-LOAD-018"])]
     found.figures = [evidence.Figure("party_card_dossier_rate", later, "nation", "VN", 1, 2, 0.5)]
     due = {name for name, known in found.contracts.items() if known.due_from is None}
     sheet = next(one for one in committee.pages(found, Words("en")) if one.address == "scorecard/2025-08/VN.html")
-    assert {source for source, _, _ in sheet.content["sources"]} == due | {"cadre"}
-    assert len(sheet.content["missing"]) == len(due - {"bank_kyc"}), "what was due, and no figure of a later month"
+    assert {source for source, _, _ in sheet.content["sources"]} == due | {"cadre", "party_member"}
+    missing = len(due - {"bank_kyc"}) + 1
+    assert len(sheet.content["missing"]) == missing, "what was due or refused, and no figure of a later month"
     board = next(one for one in scorecard.pages(found, Words("en")) if one.address == "scorecard.html")
-    assert {source for source, _, _ in board.content["rows"]} == due | {"cadre"}
+    assert {source for source, _, _ in board.content["rows"]} == due | {"cadre", "party_member"}
 
 
 def test_the_bars_of_a_sum_add_up_on_the_page() -> None:
