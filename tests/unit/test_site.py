@@ -277,6 +277,26 @@ def test_rows_of_a_source_that_states_nobody_are_shown_and_never_as_unmatched() 
     assert drawn.count("<rect") == 3 and "nmatched" not in drawn
 
 
+def test_a_province_is_compared_with_the_month_before_where_it_is_the_same_on_every_page() -> None:
+    found = evidence.Evidence(contract.load_all())
+    june, july = date(2025, 6, 1), date(2025, 7, 1)
+    found.provinces = [("01", date(1900, 1, 1), july, "Hà Nội"), ("01", july, None, "Hà Nội"),
+                       ("15", date(1900, 1, 1), july, "Yên Bái"), ("15", july, None, "Lào Cai")]  # fmt: skip
+    found.changed_provinces = [("15", july)]
+    found.releases = [
+        evidence.Release("2025-07.1", july, 1, datetime(2025, 9, 1, tzinfo=timezone.utc), "clean", None, True)
+    ]
+    found.figures = [
+        evidence.Figure("id_card_rate", day, "province", code, part, 10, part / 10)
+        for day, part in ((june, 5), (july, 8)) for code in ("01", "15")
+    ]  # fmt: skip
+    of_provinces = {one.address: one.content for one in provinces.pages(found, Words("en"))}
+    sheets = {one.address: one.content for one in committee.pages(found, Words("en"))}
+    for code, change in (("01", 30), ("15", None)):
+        for rows in (of_provinces[f"provinces/{code}.html"]["rows"], sheets[f"scorecard/2025-07/{code}.html"]["rows"]):
+            assert [one.change and round(one.change) for one in rows] == [change], code
+
+
 def test_a_register_nobody_awaits_yet_is_not_missing_on_a_sheet() -> None:
     found = evidence.Evidence(contract.load_all())
     day = date(2025, 8, 1)
@@ -286,13 +306,15 @@ def test_a_register_nobody_awaits_yet_is_not_missing_on_a_sheet() -> None:
     ]
     found.scores = [Score(day, source, "VN", "matched", 3, 4, 0.75) for source in ("bank_kyc", "cadre")]
     later = date(2025, 9, 1)
+    found.refusals = [evidence.Refusal("party_member", day, found.releases[0].published_at, ["P06-LOAD-018"])]
     found.figures = [evidence.Figure("party_card_dossier_rate", later, "nation", "VN", 1, 2, 0.5)]
     due = {name for name, known in found.contracts.items() if known.due_from is None}
     sheet = next(one for one in committee.pages(found, Words("en")) if one.address == "scorecard/2025-08/VN.html")
-    assert {source for source, _, _ in sheet.content["sources"]} == due | {"cadre"}
-    assert len(sheet.content["missing"]) == len(due - {"bank_kyc"}), "what was due, and no figure of a later month"
+    assert {source for source, _, _ in sheet.content["sources"]} == due | {"cadre", "party_member"}
+    missing = len(due - {"bank_kyc"}) + 1
+    assert len(sheet.content["missing"]) == missing, "what was due or refused, and no figure of a later month"
     board = next(one for one in scorecard.pages(found, Words("en")) if one.address == "scorecard.html")
-    assert {source for source, _, _ in board.content["rows"]} == due | {"cadre"}
+    assert {source for source, _, _ in board.content["rows"]} == due | {"cadre", "party_member"}
 
 
 def test_the_bars_of_a_sum_add_up_on_the_page() -> None:

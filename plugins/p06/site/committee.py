@@ -64,7 +64,7 @@ def _rows(
     period: Period,
     area: str,
 ) -> Iterator[Row]:
-    before = figures.get((period.shift(-1), area), {}) if _same(found, area, period) else {}
+    before = figures.get((period.shift(-1), area), {}) if found.is_unchanged(area, period) else {}
     now = figures.get((period, area), {})
     for code, name in names.items():
         if code in now:
@@ -72,12 +72,6 @@ def _rows(
             rank = 1 + sum(value > now[code].value for value in others) if area != NATION else None
             change = (now[code].value - before[code].value) * 100 if code in before else None
             yield Row(code, name, now[code], change, rank, len(others))
-
-
-def _same(found: Evidence, area: str, period: Period) -> bool:
-    """Whether the code named the same province the month before: codes are used again with other meanings."""
-    now, before = period.first_day, period.shift(-1).first_day
-    return not any(code == area and before < day <= now for code, day in found.changed_provinces)
 
 
 def _sheet(
@@ -97,7 +91,7 @@ def _sheet(
         "area": area,
         "release": found.current[period],
         "rows": rows,
-        "same": _same(found, area, period),
+        "same": found.is_unchanged(area, period),
         "dimensions": _WORDS,
         "sources": sources,
         "any_whole": any(cell.whole for _, _, cells in sources for cell in cells),

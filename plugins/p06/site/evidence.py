@@ -357,6 +357,11 @@ class Evidence:
             if code == province and first <= day and (last is None or day < last)
         )
 
+    def is_unchanged(self, province: str, period: Period) -> bool:
+        """Whether the code named the same province the month before: codes are used again with other meanings."""
+        now, before = period.first_day, period.shift(-1).first_day
+        return not any(code == province and before < day <= now for code, day in self.changed_provinces)
+
     def is_matched(self, source: str) -> bool:
         """Whether rows of a source are matched with citizens; where they are not, no share of them is unmatched."""
         return source not in self.contracts or self.contracts[source].is_sector_source

@@ -77,8 +77,7 @@ def _row(
 ) -> Row:
     rank, one = next((rank, one) for rank, one in ordered if one.area == province)
     last = period.shift(-1)
-    known = province in found.provinces_in(last) and found.area_of(province, last) == found.area_of(province, period)
-    before = figures.get((code, province, last)) if known else None
+    before = figures.get((code, province, last)) if found.is_unchanged(province, period) else None
     return Row(
         code, indicators.meaning(found, words, code).name, one, (one.value - before.value) * 100 if before else None,
         rank, len(ordered), figures.get((code, "VN", period)), (code, province) in with_communes,

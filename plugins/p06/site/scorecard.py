@@ -54,9 +54,12 @@ class Table:
         )
 
     def sources(self, period: Period) -> list[str]:
-        """The sources a month is asked about: measured in it, or due. One nobody awaits yet is not missing."""
-        known = self.found.contracts.items()
-        return [source for source, promised in known if self.of(period, source) or promised.is_due(period)]
+        """The sources a month is asked about: measured in it, sent for it, or due. One nobody awaits yet is not missing."""
+        return [
+            source
+            for source, promised in self.found.contracts.items()
+            if self.of(period, source) or (source, period) in self.found.deliveries or promised.is_due(period)
+        ]
 
     def sheets(self) -> list[Period]:
         """The months that have pages of their own, the newest first."""
