@@ -110,7 +110,7 @@ class Keeper:
     def compare(self, asked: Suite) -> tuple[Profile, Past]:
         """The profile of this build's mart, and what it is compared with. Raises psycopg.Error."""
         now = self._take(asked, self.period, self.build_id)
-        months = self._published()
+        months = self._published(asked.of_source)
         known = self._kept(asked, [build for _, build in months])
         for period, build in months:
             if build not in known and build != self.build_id:
@@ -138,14 +138,21 @@ class Keeper:
             " and b.state in ('dropping', 'dropped', 'failed')"
         )
 
-    def _published(self) -> list[tuple[Period, int]]:
-        """The months a comparison may need, oldest first: the newest before this one, last year's, and this one."""
+    def _published(self, source: str | None) -> list[tuple[Period, int]]:
+        """The months a comparison may need, oldest first: the newest before this one, last year's, and this one.
+
+        Of a fact not those that left its ``source`` out: they tell nothing of what is usual.
+        """
         rows = self.connection.execute(
-            "(select period, build_id from control.published where period < %(period)s order by period desc limit %(most)s)"
-            " union select period, build_id from control.published where period in (%(period)s, %(year)s) order by 1",
+            "select m.period, m.build_id, array(select e.source from control.build_extract as e"
+            "  where e.build_id = m.build_id and e.period = m.period) from ("
+            " (select period, build_id from control.published where period < %(period)s order by period desc limit %(most)s)"
+            " union select period, build_id from control.published where period in (%(period)s, %(year)s)"
+            ") as m order by 1",
             {"period": self.period.first_day, "year": self.period.shift(-12).first_day, "most": WINDOW},
         ).fetchall()
-        return [(Period.of(day), build) for day, build in rows]
+        months = [(Period.of(day), build, received) for day, build, received in rows]
+        return [(at, build) for at, build, received in months if source not in contract.left_out(at, received)]
 
     def _kept(self, asked: Suite, builds: Sequence[int]) -> dict[int, dict[str, dict[str, float]]]:
         found: dict[int, dict[str, dict[str, float]]] = {}

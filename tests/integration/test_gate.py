@@ -1008,6 +1008,21 @@ def test_what_moved_since_the_months_before_or_the_last_release_warns_and_never_
         assert (answers[asked].success, answers[asked].severity) == (False, "warn"), asked
 
 
+def test_a_month_that_left_a_source_out_tells_nothing_of_what_is_usual(
+    builds: Builds, published: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("P06_CONTRACTS", str(settings().root / "contracts"))  # all of them, also those not due
+    settings.cache_clear()
+    try:
+        with database.connect("publisher") as connection:
+            keeper = profile.Keeper(connection, FEBRUARY, builds.good)
+            months = {name: [at for at, _ in keeper._published(name)] for name in ("bank_kyc", "eid_account", None)}
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()
+    assert months == {"bank_kyc": [JANUARY, FEBRUARY], "eid_account": [], None: [JANUARY, FEBRUARY]}
+
+
 def test_a_month_like_the_one_before_it_passes_clean(builds: Builds, published: None) -> None:
     build, state = builds.copy(period=FEBRUARY)
     assert failed(gate.judge_build(FEBRUARY, build, state)) == set()
