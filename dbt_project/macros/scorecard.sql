@@ -115,7 +115,7 @@ select
     null::bigint as residences_agree,
     {%- endif %}
     {%- if matched %}
-    count(*) filter (where f.is_dead) as dead_listed,
+    {{ "null::bigint" if contract['deceased'] == 'listed' else "count(*) filter (where f.is_dead)" }} as dead_listed,
     count(*) filter (where f.is_shared) as numbers_shared,
     count(*) filter (where f.is_elsewhere) as numbers_elsewhere,
     {%- else %}

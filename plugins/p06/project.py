@@ -162,22 +162,20 @@ def _files() -> dict[str, bytes]:
         paths += sorted(path for path in (root / part).rglob("*") if path.suffix in (".sql", ".yml", ".csv"))
     stamps = tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths)
     contracts = contract.load_all()
-    marks = tuple((name, known.hash) for name, known in contracts.items())
-    return _rendered(root, stamps, marks)
+    return _rendered(root, stamps, tuple(contracts.values()))
 
 
 @cache
 def _rendered(
-    root: Path, stamps: tuple[tuple[Path, int, int], ...], marks: tuple[tuple[str, str], ...]
+    root: Path, stamps: tuple[tuple[Path, int, int], ...], contracts: tuple[Contract, ...]
 ) -> dict[str, bytes]:
     files = {path.relative_to(root).as_posix(): path.read_bytes() for path, _, _ in stamps}
     files["profiles.yml"] = _PROFILE.encode()
-    files |= {path: text.encode() for path, text in _generated(files)}
+    files |= {path: text.encode() for path, text in _generated(files, {known.source: known for known in contracts})}
     return files
 
 
-def _generated(files: dict[str, bytes]) -> Iterator[tuple[str, str]]:
-    contracts = contract.load_all()
+def _generated(files: dict[str, bytes], contracts: dict[str, Contract]) -> Iterator[tuple[str, str]]:
     facts = [known for known in contracts.values() if known.mart]
     present = {Path(path).stem for path in files}
     for known in contracts.values():

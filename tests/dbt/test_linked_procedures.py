@@ -74,6 +74,8 @@ JANUARY: dict[str, list[Row]] = {
         payment(SETTLED, "funeral_allowance", date(2024, 1, 30)),
         payment(LATE, "pension", date(2024, 1, 25)),
         payment(FORGOTTEN, "pension", date(2024, 1, 3)),  # before the death
+        # the number of somebody dead on the row of somebody else
+        payment(FORGOTTEN, "pension", date(2024, 1, 26)) | {"full_name": "Lê Văn Ba", "birth_date": BORN, "sex": "M"},
     ],
 }
 FEBRUARY: dict[str, list[Row]] = {
@@ -158,10 +160,10 @@ def test_every_delay_and_omission_of_a_birth_is_found(warehouse: Warehouse) -> N
     )
     assert warehouse.rows(f"select indicator_code, numerator, denominator from marts.indicator {january}") == [
         ("civil_status_population_basis_rate", 9, 9), ("eid_level2_rate", 0, 3), ("health_insurance_coverage", 1, 4),
-        ("id_card_rate", 0, 3), ("noncash_payment_rate", 0, 3),
+        ("id_card_rate", 0, 3), ("noncash_payment_rate", 0, 4),
     ]  # fmt: skip
     assert warehouse.rows(f"select indicator_code, value, unit from marts.indicator_count {january}") == [
-        ("civil_status_records_digitised", 9, "record"), ("social_security_payments", 3, "payment"),
+        ("civil_status_records_digitised", 9, "record"), ("social_security_payments", 4, "payment"),
     ]  # fmt: skip
 
 
@@ -179,6 +181,9 @@ def test_an_old_month_that_comes_late_gives_what_it_would_have_given_in_time(war
 
 def test_a_step_nobody_could_look_at_is_not_done(warehouse: Warehouse) -> None:
     accept(warehouse, "2024-01", "population_register", "civil_status_event")
+    # what was told as a death of December is an old book in January, under the same number
+    told_before = [event(QUICK, "birth")] * 8 + [event(1150000009, "death", registered=date(2023, 12, 20))]
+    warehouse.sector("civil_status_event", "2023-12", *told_before)
     assert warehouse.build("2024-01") == []
     assert warehouse.rows("select distinct health_card_state, state from marts.linked_birth") == [
         ("not_received", "waiting")
@@ -186,6 +191,7 @@ def test_a_step_nobody_could_look_at_is_not_done(warehouse: Warehouse) -> None:
     assert warehouse.rows("select distinct allowance_state, payments_after_death, is_still_paid from marts.linked_death") == [
         ("not_received", None, None)
     ]  # fmt: skip
+    assert warehouse.rows("select count(*) from marts.linked_death") == [(3,)], "an event is what was told of it last"
 
 
 def test_only_months_with_events_to_follow_read_months_before() -> None:

@@ -63,6 +63,8 @@ def month(warehouse: Warehouse) -> None:
         VISIT | {"citizen_id": DUNG, "updated_at": "2024-03-15T23:00:00+07:00"} | DUNG_SELF,
     )
     warehouse.sector("bank_kyc", "2024-03", ACCOUNT | {"citizen_id": NOBODYS} | CHI_SELF)
+    book = {"book_no": "B", "created_on": date(2024, 1, 2), "integrated": "no", "commune_code": "00001"}
+    warehouse.sector("health_ebook", "2024-03", book | {"citizen_id": BE} | BE_SELF)
     service = {"service_code": "A", "due": "yes", "integrated": "no"}
     warehouse.sector(
         "public_service_catalogue",
@@ -106,6 +108,8 @@ def test_each_measure_is_counted_by_hand_by_province_and_absent_where_a_source_c
     assert accounts["id_found"] == (0, 1) and "sex_agrees" not in accounts, "nothing was found to be compared"
     register = told(warehouse, "population_register")
     assert register["register_doubles"] == (0, 1) and not register.keys() & {"matched", "communes_named"}
+    books = told(warehouse, "health_ebook")
+    assert books["id_found"] == (1, 1) and "dead_listed" not in books, "in it the dead stand as they should"
     assert told(warehouse, "land_parcel") == {}, "it was not received"
     # every definition is measured somewhere; when a source came and was published stands beside it
     made = {row[0] for row in warehouse.rows("select distinct measure from marts.scorecard")}

@@ -19,8 +19,11 @@ import psycopg
 
 Look = tuple[str, ...]
 KINDS = ("statement", "repeatable", "earlier", "view")
-# what does not follow the pointer: it keeps every edition, or is the same in all releases
-APART = ("release", "indicator_edition", "dim_area", "area_change", "area_today")
+# what does not follow the pointer: it keeps every edition, tells of days, or is the same in all releases
+APART = (
+    "release", "indicator_edition", "dim_area", "area_change", "area_today", "scorecard_timing", "published_figure",
+    "indicator_target",
+)  # fmt: skip
 _VECTOR = (
     "coalesce((select string_agg(release_id, ' ' order by period) from marts.release where current), '')"
     " || ' @' || (select state from watching.state)"
@@ -42,7 +45,8 @@ def prepare(address: str) -> None:
 def pieces(connection: psycopg.Connection[Any]) -> list[str]:
     """Expressions: the vector, then one for each mart by name."""
     marts = connection.execute(
-        "select table_name from information_schema.views where table_schema = 'marts' and table_name <> all(%s) order by 1",
+        "select table_name from information_schema.views where table_schema = 'marts' and table_name <> all(%s)"
+        " and has_table_privilege('p06_analyst', format('marts.%%I', table_name), 'select') order by 1",
         (list(APART),),
     ).fetchall()
     return [

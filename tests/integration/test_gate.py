@@ -625,7 +625,7 @@ def test_a_staging_table_that_is_gone_blocks(stage: Stage) -> None:
 
 # ---------------------------------------------------------------------------------------------------- gate 2
 
-FACTS = {known.mart: known for known in contract.load_all().values() if known.mart}
+FACTS = {known.mart: known for known in map(contract.load, FIRST) if known.mart}
 TOKEN = "md5('citizen' || {g})::uuid"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import shutil
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
@@ -15,10 +16,11 @@ import pytest
 import yaml
 from open_data_contract_standard.model import OpenDataContractStandard
 
-from p06 import contract
+from p06 import contract, project
 from p06.contract import ContractError, UnknownSource
 from p06.errors import messages
 from p06.period import Period
+from p06.settings import settings
 
 FOLDER = Path(__file__).resolve().parents[2] / "contracts"
 FILES = sorted(FOLDER.glob("*.odcs.yaml"))
@@ -605,3 +607,22 @@ def test_every_code_explains_itself_in_two_languages() -> None:
     codes = {code: text for code, text in messages().items() if code.startswith("P06-CONTRACT-")}
     assert set(codes) == {f"P06-CONTRACT-{number:03d}" for number in range(1, 17)}
     assert all(set(text) == {"en", "vi", "next_en", "next_vi"} and all(text.values()) for text in codes.values())
+
+
+def test_what_a_contract_says_beside_its_columns_reaches_the_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(FOLDER, tmp_path / "contracts")
+    monkeypatch.setenv("P06_CONTRACTS", str(tmp_path / "contracts"))
+    settings.cache_clear()
+    try:
+        before = project.content_hash()
+        path = tmp_path / "contracts" / "land_parcel.odcs.yaml"
+        text = path.read_text("utf-8")
+        path.write_text(
+            text.replace("property: communeCompared, value: false", "property: communeCompared, value: true")
+        )
+        assert project.content_hash() != before
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()

@@ -110,7 +110,7 @@ def _sheet(
 
 def density(lines: int) -> str:
     """How closely a sheet is printed, so that it stays one page with so many lines in its two tables."""
-    return "" if lines <= 16 else " dense" if lines <= 32 else " densest"
+    return "" if lines <= 16 else " dense" if lines <= 24 else " densest"
 
 
 def _cell(scores: Table, period: Period, source: str, word: Dimension, area: str) -> Cell:

@@ -10,16 +10,20 @@ sent as (
     {{ staged_in_window('civil_status_event', columns) }}
 ),
 
--- books of former years that are digitised now are no events of now
-told_last as (
+newest as (
     select distinct on (record_key)
         record_key as row_key,
         sent_in,
         area_edition,
         {{ columns | join(',\n        ') }}
     from sent
-    where event_kind in ('birth', 'death') and registered_on >= date '{{ var("followed_from") }}'
     order by record_key, sent_in desc
+),
+
+-- books of former years that are digitised now are no events of now
+told_last as (
+    select * from newest
+    where event_kind in ('birth', 'death') and registered_on >= date '{{ var("followed_from") }}'
 ),
 
 persons as (
