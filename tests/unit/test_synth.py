@@ -568,3 +568,6 @@ def test_a_correction_of_what_was_never_made_is_refused(country: Path, tmp_path:
 def test_a_handful_of_citizens_is_enough(tmp_path: Path) -> None:
     made = generate(tmp_path, 50, parse_range("2024-01..2024-12"), SEED)
     assert all(item.figures["received"] > 0 for item in made.deliveries)
+    made = generate(tmp_path / "promised", 50, PERIODS[:1], SEED, "none", sources=PROMISED)
+    assert len(made.deliveries) == len(PROMISED)
+    assert [item.figures["source"] for item in made.deliveries if not item.figures["received"]] == []

@@ -108,16 +108,19 @@ class _Rows:
         if self.contract.has_identity:
             everyone = np.arange(len(people))
             rate = float(self.own.get("perCitizen", _EVENTS if self.events else _STATE))
-            chosen = people.resident & (share(seed, self.purpose, everyone) < rate)
+            able, lot = people.resident.copy(), share(seed, self.purpose, everyone)
             if "ages" in self.own:
                 low, high = self.own["ages"]
                 age = people.age(self.last)
-                chosen &= (age >= low) & (age <= high)
+                able &= (age >= low) & (age <= high)
+            chosen = able & (lot < rate)
             born = (people.born >= self.first) & (people.born <= self.last) & ~people.removed
             died = (people.status == DECEASED) & (people.died >= self.first) & (people.died <= self.last)
             for word, those in (("born", born), ("died", died)):
                 if word in self.own:
                     chosen = np.where(those, share(seed, f"{self.purpose} {word}", everyone) < self.own[word], chosen)
+            if able.any() and not chosen.any():  # of few people one: a delivery without a row is refused
+                chosen[np.where(able, lot, 2).argmin()] = True
             self._keep(np.flatnonzero(chosen))
         elif self.own.get("units"):
             self.unit = _units(self.country.period.as_of())
