@@ -258,10 +258,20 @@ def queue(source: str | None = None, period: Period | None = None, all_pairs: bo
 
 
 def provinces() -> dict[str, str | None]:
-    """Standing pair -> area (``code@first day``) of the citizen's residence in its newest month; None when not known."""
+    """Standing pair -> area (``code@first day``) of the citizen's residence in its newest month; None when not known.
+
+    Nor has a pair of a restricted source a province: that somebody is in such a register is for the nation's stewards.
+    """
+    opened = {name for name, known in contract.load_all().items() if not known.restricted}
     with database.connect("steward", autocommit=True) as connection:
-        rows = connection.execute("select pair, province, since from steward.pair_province()").fetchall()
-    return {pair: duty.area(code, since) if code is not None else None for pair, code, since in rows}
+        rows = connection.execute(
+            "select p.pair, p.province, p.since, s.source from steward.pair_province() as p"
+            " inner join (select distinct pair, source from steward.pair) as s on s.pair = p.pair"
+        ).fetchall()
+    return {
+        pair: duty.area(code, since) if code is not None and source in opened else None
+        for pair, code, since, source in rows
+    }
 
 
 def show(pair: str, reveal: bool = False, who: str | None = None) -> tuple[str, str, Period, list[Side]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -81,6 +82,25 @@ def test_a_steward_sees_and_decides_the_pairs_of_the_province_and_the_nations_al
     assert desk.get(LAN, "vi", of("0" * 20)).status == 403, "as one of another province"
     assert desk.get(NATION, "vi", of("0" * 20)).status == 404
     assert steward.entries() == []
+
+
+def test_pairs_of_a_restricted_source_are_the_nations(
+    pairs: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(settings().contracts, tmp_path / "contracts")
+    path = tmp_path / "contracts" / "bank_kyc.odcs.yaml"
+    own = "\ncustomProperties:\n"
+    path.write_text(
+        path.read_text("utf-8").replace(own, f"{own}  - {{property: access, value: restricted}}\n"), "utf-8"
+    )
+    with monkeypatch.context() as patch:
+        patch.setenv("P06_CONTRACTS", str(tmp_path / "contracts"))
+        settings.cache_clear()
+        asked = [desk.get(caller, "vi", of(pairs[HANOI])).status for caller in (LAN, NATION)]
+        sent = send(LAN, pairs[HANOI], "accept").status
+        listed = desk.get(LAN, "vi", "desk/pairs.html").html.decode()
+    settings.cache_clear()
+    assert (asked, sent) == ([403, 200], 403) and pairs[HANOI][:8] not in listed
 
 
 def test_whoever_has_no_duty_is_refused_everything_but_the_entrance(pairs: dict[str, str]) -> None:
