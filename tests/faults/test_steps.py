@@ -27,8 +27,8 @@ MODULES = {
     "restore": {"backup"},
     "alert": {"alert"},
 }
-# steps each kind of origin has in its own way
-MANY = {"pull.started", "pull.copied", "pull.copying"}
+# steps each kind of origin has in its own way, and the answer an officer gives in a terminal or on a page
+MANY = {"pull.started", "pull.copied", "pull.copying", "approval.answered"}
 
 
 def points() -> list[tuple[str, str]]:
