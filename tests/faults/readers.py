@@ -22,7 +22,7 @@ KINDS = ("statement", "repeatable", "earlier", "view")
 # what does not follow the pointer: it keeps every edition, tells of days, or is the same in all releases
 APART = (
     "release", "indicator_edition", "dim_area", "area_change", "area_today", "scorecard_timing", "published_figure",
-    "indicator_target",
+    "published_comparison", "indicator_target",
 )  # fmt: skip
 _VECTOR = (
     "coalesce((select string_agg(release_id, ' ' order by period) from marts.release where current), '')"
