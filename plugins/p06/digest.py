@@ -83,15 +83,15 @@ _IDENTIFIED = (
 
 
 def _found(connection: psycopg.Connection[Any]) -> list[tuple[str, str]]:
-    """(schema, view) of every published mart."""
-    facts = [
+    """(schema, view) of every published mart; without those of sources that have no contract here."""
+    views = {
         name
         for (name,) in connection.execute(
-            "select table_name from information_schema.views where table_schema = 'marts' and table_name like 'fct\\_%'"
-            " and table_name not like '%\\_restated'"
+            "select table_name from information_schema.views where table_schema = 'marts'"
         ).fetchall()
-    ]
-    return [("marts", name) for name in (*facts, *PER_PERIOD, *ALWAYS)] + [("identified", "dim_citizen")]
+    }
+    facts = [name for name in views if name.startswith("fct_") and not name.endswith("_restated")]
+    return [("marts", name) for name in (*facts, *(views & {*PER_PERIOD, *ALWAYS}))] + [("identified", "dim_citizen")]
 
 
 def _one(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,11 @@ PARTS = ("models", "macros", "tests", "seeds")
 # What no model is made of: the register of printed figures is read where it is compared, not by a build.
 NOT_BUILT = "seeds/"
 GENERATED = "generated"
+
+# Where models stand that are there for one source, or a few, and left out with their contracts.
+_OF_SOURCES = ("models/staging/", "models/indicators/reported/", "models/identity/linked/", "models/marts/linked/")
+_STAGED = re.compile(r"\bstaged(?:_in_window)?\('(\w+)'")
+_REF = re.compile(r"\bref\('(\w+)'\)")
 
 # The source whose health card carries the social insurance number that another source is keyed by.
 INSURANCE_COLUMN = {"health_visit": "insurance_card_no"}
@@ -171,8 +177,51 @@ def _rendered(
 ) -> dict[str, bytes]:
     files = {path.relative_to(root).as_posix(): path.read_bytes() for path, _, _ in stamps}
     files["profiles.yml"] = _PROFILE.encode()
+    files = _promised(files, contracts)
     files |= {path: text.encode() for path, text in _generated(files, {known.source: known for known in contracts})}
     return files
+
+
+def _promised(files: dict[str, bytes], contracts: tuple[Contract, ...]) -> dict[str, bytes]:
+    """The files without the models of sources that have no contract here, and of what is made of these alone."""
+    sources, facts = {known.source for known in contracts}, {known.mart for known in contracts if known.mart}
+    optional = {
+        Path(path).stem: text.decode()
+        for path, text in files.items()
+        if path.startswith(_OF_SOURCES) and path.endswith(".sql")
+    }
+    gone: set[str] = set()
+    while True:
+        known = ({Path(path).stem for path in files if path.endswith(".sql")} | facts) - gone
+        more = {
+            model
+            for model, text in optional.items()
+            if not (set(_STAGED.findall(text)) <= sources and set(_REF.findall(text)) <= known)
+        } - gone
+        if not more:
+            break
+        gone |= more
+    if not gone:
+        return files
+    kept = {path: text for path, text in files.items() if Path(path).stem not in gone or not path.endswith(".sql")}
+    return kept | {
+        path: _described(text, known)
+        for path, text in kept.items()
+        if path.startswith("models/") and path.endswith(".yml")
+    }
+
+
+def _described(text: bytes, known: set[str]) -> bytes:
+    """A file of descriptions and unit tests without those of models that are not there."""
+    document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    for part, named in (("models", "name"), ("unit_tests", "model")):
+        if part in document:
+            document[part] = [
+                entry
+                for entry in document[part]
+                if entry[named] in known and set(_REF.findall(str(entry.get("given")))) <= known
+            ]
+    return _dump(document).encode()
 
 
 def _generated(files: dict[str, bytes], contracts: dict[str, Contract]) -> Iterator[tuple[str, str]]:

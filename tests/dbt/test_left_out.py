@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import date
+from pathlib import Path
 
 import pytest
 
-from p06 import build, contract, marts, suite
+from p06 import build, contract, database, digest, marts, project, suite
 from p06.period import Period
+from p06.settings import settings
+from p06.synth import SOURCES
+from tests.dbt import hand_staged
 from tests.dbt.hand_staged import NEW_AREAS, Row, Warehouse
 
 JUNE = Period(2025, 6)
@@ -90,3 +95,23 @@ def test_gate_and_plan_name_what_is_built_and_nothing_else() -> None:
     assert set(suite.marts()) - set(judged) == set(marts.of_a_month()) - set(made) == idle
     assert "fct_eid_account" in suite.marts_of(JUNE, ["eid_account"])
     assert suite.marts_of(Period(2027, 1), ()) == suite.marts()
+
+
+def test_a_folder_of_fewer_contracts_is_a_whole_project(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = settings().contracts
+    shutil.copytree(shipped / "codelists", tmp_path / "contracts" / "codelists")
+    for source in SOURCES:
+        shutil.copy(shipped / f"{source}.odcs.yaml", tmp_path / "contracts")
+    monkeypatch.setenv("P06_CONTRACTS", str(tmp_path / "contracts"))
+    settings.cache_clear()
+    warehouse = hand_staged.fresh()
+    warehouse.register("2025-06", {**PERSON, "residence_commune_code": "00004"})
+    assert warehouse.build("2025-06") == []
+    assert warehouse.rows("select count(*) from marts.citizen_month") == [(1,)]
+    models = set(project.models())
+    assert {"citizen_month", "indicator_count", "scorecard"} <= models
+    assert not models & {"fct_eid_account", "linked_birth", "linked_death", "payment_after_death"}
+    with database.connect("admin") as connection:
+        assert {one.mart for one in digest.digest(connection)} >= {"citizen_month", "indicator"}

@@ -8,11 +8,11 @@
     'social_security_payment',
 ] %}
 
-{%- for source_name in sources %}
+{%- for source_name in sources if source_name in contracts() %}
 -- depends on {{ ref('reported__' ~ source_name) }}
 {%- endfor %}
 
-{% for source_name in sources if received(source_name) %}
+{% for source_name in sources if source_name in contracts() and received(source_name) %}
 select
     indicator_code,
     area_level,
