@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -193,14 +193,22 @@ def _mart(connection: psycopg.Connection[Any], name: str, period: Period | None,
         condition = sql.SQL("where period = {day}" if of_months else f"where {valid}")
         where = condition.format(day=sql.Literal(period.first_day))
     listed = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
-    query = sql.SQL("select {columns} from {view} {where} order by {columns}").format(
-        columns=listed, view=view, where=where
+    plain = sql.SQL(", ").join(_plain(column) for column in columns)
+    query = sql.SQL("select {plain} from {view} {where} order by {columns}").format(
+        plain=plain, columns=listed, view=view, where=where
     )
+    columns = tuple(replace(one, type="text") if one.type.endswith("[]") else one for one in columns)
     count = connection.execute(sql.SQL("select count(*) from {} {}").format(view, where)).fetchone()
     comment = connection.execute("select obj_description(%s::regclass)", (f'marts."{name}"',)).fetchone()
     said = _both(comment[0] if comment else None)
     footnotes = _footnotes(connection, name, period, release, known)
     return Mart(name, *said, columns, period, sources, footnotes, query, int(count[0]) if count else 0)
+
+
+def _plain(column: Column) -> sql.Composable:
+    """A column as every format can hold it: a list as one text."""
+    name = sql.Identifier(column.name)
+    return sql.SQL("array_to_string({0}, ', ') as {0}").format(name) if column.type.endswith("[]") else name
 
 
 def _columns(connection: psycopg.Connection[Any], name: str) -> tuple[Column, ...]:

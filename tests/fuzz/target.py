@@ -134,9 +134,12 @@ class Target:
         return place
 
 
+MARK = len(pouring.BOM)
+
+
 def _block(number: int, text: bytes) -> int:
-    """Bytes of a block."""
-    return max(SIZES[number % len(SIZES)], len(text) // BLOCKS)
+    """Bytes of a block; the first of a real file, two million or all of it, holds a whole byte order mark."""
+    return max(SIZES[number % len(SIZES)], len(text) // BLOCKS, MARK if pouring.BOM in text else 1)
 
 
 def scan(text: bytes, width: int, block: int, dialect: Dialect) -> list[reference.Judged]:
