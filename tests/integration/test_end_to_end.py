@@ -82,6 +82,7 @@ def test_every_injected_defect_is_found_where_it_was_put(undisturbed: Warehouse,
     assert {kind: counts for kind, counts in found.items() if counts.found != counts.injected} == {}
 
 
+@pytest.mark.long
 def test_months_loaded_out_of_order_give_the_same_marts(undisturbed: Warehouse, make: Maker, country: Path) -> None:
     warehouse = make("shuffled")
     for period in (PERIODS[2], PERIODS[0], PERIODS[1]):
@@ -105,6 +106,7 @@ def test_a_month_delivered_twice_changes_nothing(undisturbed: Warehouse, make: M
     assert warehouse.digest() == undisturbed.digest()
 
 
+@pytest.mark.long
 def test_a_killed_loader_and_a_killed_build_leave_no_trace(undisturbed: Warehouse, make: Maker, country: Path) -> None:
     warehouse = make("killed")
     warehouse.deliver(country, PERIODS)
@@ -131,6 +133,7 @@ MART_MODELS = (
 )
 
 
+@pytest.mark.long
 def test_a_build_killed_inside_a_model_is_seen_by_nobody_and_finished_by_the_same_command(
     undisturbed: Warehouse, make: Maker, country: Path
 ) -> None:
