@@ -16,29 +16,22 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from p06.airflow_api import Client, Question
 from p06.period import Period
 from p06.synth import correction
-from tests.integration.warehouse import ROOT, Warehouse
+from tests.integration.warehouse import ROOT, Warehouse, synthetic_country
 
 pytestmark = pytest.mark.long
 JANUARY = Period(2024, 1)
-CHROMIUM = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync"
-)
 PATIENCE = 900.0
 
 
 @pytest.fixture(scope="module")
 def country(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One month of 300 people."""
-    folder = tmp_path_factory.mktemp("small")
-    maker = Warehouse(folder / "home", folder / "token.key")
-    maker.must("synth", "--out", str(folder), "--citizens", "300", "--periods", "2024-01", "--seed", "11")
-    return folder
+    return synthetic_country(tmp_path_factory.mktemp("small"), 300, "2024-01", 11)
 
 
 @pytest.fixture(scope="module")
@@ -66,16 +59,11 @@ def running(tmp_path_factory: pytest.TempPathFactory, country: Path) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    """An empty browser."""
-    found = shutil.which("chromium")
-    assert found, "Chromium is missing: apt-get install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=CHROMIUM.split())
-        opened = browser.new_page(viewport={"width": 1280, "height": 1000})
-        opened.set_default_timeout(120_000)
-        yield opened
-        browser.close()
+def page(browser: Browser) -> Page:
+    """An empty page."""
+    opened = browser.new_page(viewport={"width": 1280, "height": 1000})
+    opened.set_default_timeout(120_000)
+    return opened
 
 
 def _password(warehouse: Warehouse, user: str) -> str:

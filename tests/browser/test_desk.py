@@ -34,7 +34,7 @@ from p06.settings import settings
 from p06.site import page as pages
 from p06.site.words import LANGUAGES, Words
 from p06.steward import Entry, Pair, Side
-from tests.browser.test_site import browser, judge  # noqa: F401
+from tests.browser.chromium import judge
 from tests.dbt.conftest import dbt_home  # noqa: F401
 from tests.dbt.test_desk import HANOI, SAIGON, built, pairs  # noqa: F401
 
@@ -89,7 +89,7 @@ def views() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
 
 @pytest.mark.parametrize("view", list(views()), ids=lambda view: view[0])
 def test_a_page_of_the_desk_is_readable_by_everyone_in_both_languages(
-    browser: Browser,  # noqa: F811
+    browser: Browser,
     tmp_path: Path,
     view: tuple[str, str, str, dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
@@ -197,7 +197,7 @@ def elsewhere(html: str) -> Iterator[str]:
         server.shutdown()
 
 
-def signed_in(browser: Browser, url: str, token: str) -> Page:  # noqa: F811
+def signed_in(browser: Browser, url: str, token: str) -> Page:
     context = browser.new_context(java_script_enabled=False)
     context.set_default_timeout(120_000)
     context.add_cookies([{"name": "_token", "value": token, "url": url, "httpOnly": True, "sameSite": "Lax"}])
@@ -207,7 +207,7 @@ def signed_in(browser: Browser, url: str, token: str) -> Page:  # noqa: F811
 @pytest.mark.long
 def test_a_steward_decides_in_the_browser_without_a_script_and_from_no_other_page(
     pairs: dict[str, str],  # noqa: F811
-    browser: Browser,  # noqa: F811
+    browser: Browser,
     tmp_path: Path,
 ) -> None:
     shutil.rmtree(tmp_path / "site", ignore_errors=True)

@@ -17,9 +17,9 @@ from urllib.parse import unquote
 
 import psycopg
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
+from tests.browser.chromium import judge
 from tests.integration.warehouse import Warehouse
 
 PERIODS = ("2025-06", "2025-07")
@@ -28,8 +28,6 @@ CANARY_NAME = "Hoàng Thị Chim Yến"
 PAYLOAD = "<script>alert('canary')</script>"
 IMAGE = "<img src=x onerror=alert('canary')>"
 LIMIT = 300_000
-CHROMIUM = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-CHROMIUM += " --disable-component-update --disable-sync"
 # One page of each kind; {p} is the newest month, {e} the one before.
 KINDS = (
     "index.html", "months/{e}.html", "deliveries.html", "deliveries/health_visit.html", "quality.html",
@@ -42,7 +40,6 @@ KINDS = (
 )  # fmt: skip
 
 
-STANDARD = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 LONGEST = "help/codes.html"
 
 
@@ -127,17 +124,6 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
 def site(warehouse: Warehouse) -> Path:
     """The pages of that warehouse, as the rollback left them."""
     return kept(warehouse)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium without a window."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert found, "Chromium is missing: apt-get install chromium"
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=found, args=CHROMIUM.split())
-        yield opened
-        opened.close()
 
 
 class Links(HTMLParser):
@@ -375,13 +361,6 @@ def test_every_page_there_is_fits_a_telephone_a_tablet_and_paper(site: Path, ope
                 wide.append((path.relative_to(site).as_posix(), width, medium))
         opened.emulate_media(media="screen")
     assert wide == []
-
-
-def judge(page: Page) -> None:
-    """axe-core finds nothing against WCAG 2.2 AA or its own advice."""
-    found = Axe().run(page, options={"runOnly": STANDARD, "preload": False})
-    assert found.violations_count == 0, found.generate_report()
-    assert len(found.response["passes"]) > 10, "it looked"
 
 
 def shot(address: str, form: str, kind: str) -> str:

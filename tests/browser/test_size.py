@@ -10,7 +10,8 @@ from playwright.sync_api import Browser
 
 from p06 import site
 from p06.site import place
-from tests.browser.test_site import LIMIT, browser, judge  # noqa: F401
+from tests.browser.chromium import judge
+from tests.browser.test_site import LIMIT
 
 pytestmark = pytest.mark.long
 OPENED = (
@@ -20,7 +21,7 @@ OPENED = (
 )  # fmt: skip
 
 
-def test_twenty_sources_and_two_years_stay_small_and_readable(browser: Browser, tmp_path: Path) -> None:  # noqa: F811
+def test_twenty_sources_and_two_years_stay_small_and_readable(browser: Browser, tmp_path: Path) -> None:
     files = dict(site.files(history(24, 20)))
     assert {
         name: len(content) for name, content in files.items() if len(content) > LIMIT and name.endswith("html")

@@ -11,13 +11,10 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +31,11 @@ from p06.settings import settings
 from tests.faults import readers
 from tests.faults.readers import Look
 from tests.integration.sequence import Months, _server, load_ungated
+from tests.integration.warehouse import order
 from tests.passed import let_pass
 
-ROOT = Path(__file__).resolve().parents[2]
 APRIL, MAY = Months.periods
+ZYGOTE = "tests.faults.zygote"
 SOURCE = "health_visit"
 MATCHED = "education_enrolment"  # its rows state communes, which a mended code list can free
 OURS = "('p06_loader', 'p06_builder', 'p06_publisher')"
@@ -122,7 +120,7 @@ class Child:
 
     def end(self) -> int:
         """How it ended; negative: the signal."""
-        return _order({"wait": self.pid})
+        return order(ZYGOTE, {"wait": self.pid})
 
     def family(self) -> list[psutil.Process]:
         """Every process of its session that still runs."""
@@ -137,28 +135,6 @@ class Child:
     def said(self) -> str:
         """What it printed."""
         return self.out.read_text("utf-8")
-
-
-@cache
-def _zygote() -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.zygote"],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def _order(order: dict[str, Any]) -> int:
-    zygote = _zygote()
-    assert zygote.stdin is not None and zygote.stdout is not None
-    zygote.stdin.write(json.dumps(order) + "\n")
-    zygote.stdin.flush()
-    return int(zygote.stdout.readline())
 
 
 @dataclass
@@ -284,11 +260,11 @@ class Scene:
         out = self.folder / f"act-{self.count}.txt"
         if work.surroundings:
             environment |= {work.surroundings: str(SURROUNDINGS[work.surroundings](self.folder))}
-        order = {
+        wanted = {
             "start": work.act, "arguments": [text.format(build=build_id) for text in work.arguments],
             "environment": dict(os.environ) | environment, "folder": str(self.folder), "out": str(out),
         }  # fmt: skip
-        return Child(_order(order), out)
+        return Child(order(ZYGOTE, wanted), out)
 
     def run(self, work: Work, build_id: int, **environment: str) -> tuple[int, str]:
         """An act from beginning to end: how it ended and what it said."""

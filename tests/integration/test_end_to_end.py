@@ -20,7 +20,7 @@ import yaml
 
 from p06.period import Period
 from p06.synth import correction
-from tests.integration.warehouse import ROOT, Warehouse
+from tests.integration.warehouse import ROOT, Warehouse, synthetic_country
 from tests.oracle.compare import compare
 
 PERIODS = ("2024-01", "2024-02", "2024-03")
@@ -30,10 +30,7 @@ Maker = Callable[[str], Warehouse]
 @pytest.fixture(scope="module")
 def country(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three months of a synthetic country of 2,000 people with the usual dirt."""
-    folder = tmp_path_factory.mktemp("country")
-    maker = Warehouse(folder / "home", folder / "token.key")
-    maker.must("synth", "--out", str(folder), "--citizens", "2000", "--periods", "2024-01..2024-03", "--seed", "7")
-    return folder
+    return synthetic_country(tmp_path_factory.mktemp("country"), 2000, "2024-01..2024-03", 7)
 
 
 @pytest.fixture(scope="module")

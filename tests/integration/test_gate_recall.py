@@ -14,7 +14,7 @@ import pytest
 
 from p06 import contract
 from tests.integration import spoil
-from tests.integration.warehouse import Warehouse
+from tests.integration.warehouse import Warehouse, synthetic_country
 
 SECTORS = sorted(name for name, known in contract.load_all().items() if known.mart)
 MARTS = {contract.load(source).mart: source for source in SECTORS}
@@ -48,13 +48,6 @@ class Found:
 
     def names(self, wanted: str) -> bool:
         return bool(set(wanted.split("/")) & set(self.checks))
-
-
-def country(folder: Path, citizens: int, periods: str) -> Path:
-    """The deliveries of a synthetic country with the usual dirt."""
-    maker = Warehouse(folder / "maker", folder / "token.key")
-    maker.must("synth", "--out", str(folder), "--citizens", str(citizens), "--periods", periods, "--seed", "5")
-    return folder
 
 
 def spoilt_month(
@@ -92,7 +85,7 @@ def judge(found: dict[tuple[str, str], Found]) -> list[str]:
 
 
 def test_a_sample_of_spoilt_extracts_is_blocked_or_warned_of_by_name(tmp_path: Path) -> None:
-    made = country(tmp_path, 3000, "2024-01..2024-02")
+    made = synthetic_country(tmp_path, 3000, "2024-01..2024-02", 5)
     warehouse = Warehouse(tmp_path / "home", tmp_path / "token.key")
     try:
         warehouse.deliver(made, ["2024-01"])
@@ -124,7 +117,7 @@ def test_a_sample_of_spoilt_extracts_is_blocked_or_warned_of_by_name(tmp_path: P
 @pytest.mark.long
 def test_every_defect_of_a_whole_extract_is_blocked_or_warned_of_by_name(tmp_path: Path) -> None:
     months = ("2024-01", "2024-02", "2024-03", "2024-04")
-    made = country(tmp_path, 20_000, "2024-01..2024-04")
+    made = synthetic_country(tmp_path, 20_000, "2024-01..2024-04", 5)
     template = Warehouse(tmp_path / "template", tmp_path / "token.key")
     try:
         for month in months:
@@ -153,7 +146,7 @@ def test_every_defect_of_a_whole_extract_is_blocked_or_warned_of_by_name(tmp_pat
 
 @pytest.mark.long
 def test_twenty_four_clean_months_are_never_blocked_and_hardly_warned_of(tmp_path: Path) -> None:
-    made = country(tmp_path, 6000, "2024-07..2026-06")
+    made = synthetic_country(tmp_path, 6000, "2024-07..2026-06", 5)
     warehouse = Warehouse(tmp_path / "home", tmp_path / "token.key")
     try:
         shutil.copytree(made / "landing", warehouse.landing)

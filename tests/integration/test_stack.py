@@ -25,7 +25,7 @@ from p06 import airflow_api, contract
 from p06.airflow_api import Client, Run
 from p06.period import Period
 from p06.synth import SOURCES
-from tests.integration.warehouse import ROOT, Warehouse
+from tests.integration.warehouse import ROOT, Warehouse, synthetic_country
 
 JANUARY = Period(2024, 1)
 
@@ -33,10 +33,7 @@ JANUARY = Period(2024, 1)
 @pytest.fixture(scope="module")
 def country(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One month of 500 people."""
-    folder = tmp_path_factory.mktemp("small")
-    maker = Warehouse(folder / "home", folder / "token.key")
-    maker.must("synth", "--out", str(folder), "--citizens", "500", "--periods", "2024-01", "--seed", "11")
-    return folder
+    return synthetic_country(tmp_path_factory.mktemp("small"), 500, "2024-01", 11)
 
 
 @pytest.fixture(scope="module")

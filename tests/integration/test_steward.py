@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.integration.warehouse import ROOT, Warehouse
+from tests.integration.warehouse import ROOT, Warehouse, synthetic_country
 from tests.oracle.compare import compare
 
 PERIODS = ("2024-01", "2024-02")
@@ -19,9 +19,7 @@ PERIODS = ("2024-01", "2024-02")
 @pytest.fixture(scope="module")
 def country(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two months of 700 people with the usual dirt, and beside them a model that asks about whatever it would link."""
-    folder = tmp_path_factory.mktemp("country")
-    maker = Warehouse(folder / "home", folder / "token.key")
-    maker.must("synth", "--out", str(folder), "--citizens", "700", "--periods", "2024-01..2024-02", "--seed", "7")
+    folder = synthetic_country(tmp_path_factory.mktemp("country"), 700, "2024-01..2024-02", 7)
     model = json.loads((ROOT / "linkage" / "model.json").read_bytes())
     (folder / "linkage").mkdir()
     (folder / "linkage" / "model.json").write_text(json.dumps(model | {"enabled": True, "link_at": 0.999999}))

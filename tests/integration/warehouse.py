@@ -20,10 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @cache
-def _zygote() -> subprocess.Popen[str]:
-    """One process with the heavy libraries imported, from which every command is forked."""
+def _zygote(module: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.integration.zygote"],
+        [sys.executable, "-m", module],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -32,6 +31,15 @@ def _zygote() -> subprocess.Popen[str]:
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process
+
+
+def order(module: str, what: dict[str, Any]) -> int:
+    """The answer of the one process of a module that has the heavy libraries imported and forks for every order."""
+    zygote = _zygote(module)
+    assert zygote.stdin is not None and zygote.stdout is not None
+    zygote.stdin.write(json.dumps(what) + "\n")
+    zygote.stdin.flush()
+    return int(zygote.stdout.readline())
 
 
 @dataclass
@@ -67,11 +75,7 @@ class Warehouse:
                 "out": str(out),
                 "err": str(err),
             }
-            zygote = _zygote()
-            assert zygote.stdin is not None and zygote.stdout is not None
-            zygote.stdin.write(json.dumps(call) + "\n")
-            zygote.stdin.flush()
-            code = int(zygote.stdout.readline())
+            code = order("tests.integration.zygote", call)
             return subprocess.CompletedProcess(
                 arguments, code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8")
             )
@@ -115,3 +119,10 @@ class Warehouse:
 
     def close(self) -> None:
         self.run("down")
+
+
+def synthetic_country(folder: Path, citizens: int, periods: str, seed: int) -> Path:
+    """The deliveries of a synthetic country with the usual dirt, below ``landing`` in the folder; periods: A..B."""
+    maker = Warehouse(folder / "maker", folder / "token.key")
+    maker.must("synth", "--out", str(folder), "--citizens", str(citizens), "--periods", periods, "--seed", str(seed))
+    return folder
