@@ -13,11 +13,9 @@ from typing import Any
 import pytest
 
 from p06 import contract
+from p06.synth import SECTORS
 from tests.integration import spoil
 from tests.integration.warehouse import Warehouse, synthetic_country
-
-SECTORS = sorted(name for name, known in contract.load_all().items() if known.mart)
-MARTS = {contract.load(source).mart: source for source in SECTORS}
 
 # What must be among the checks that fail, of each defect; a `/` separates checks of which one is enough.
 NAMED = {
