@@ -237,7 +237,10 @@ SHARED: dict[str, tuple[dict[str, Any], set[str]]] = {
         {"change": "update {leaf} set birth_date = birth_date - 400 where line % 10 = 0"},
         set(),
     ),
-    "ids_of_others": ({"change": "update {leaf} set birth_date = birth_date - 400"}, {"ids_agree_with_birth"}),
+    "ids_of_others": (
+        {"change": "update {leaf} set birth_date = birth_date - 400 where line % 10 < 7"},
+        {"ids_agree_with_birth"},
+    ),
     "ids_agree_with_sex": ({"change": "update {leaf} set sex = 'F' where line % 10 = 1"}, set()),
     "sexes_not_swapped": (
         {"change": "update {leaf} set sex = case when sex = 'M' then 'F' else 'M' end"},
