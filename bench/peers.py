@@ -40,7 +40,12 @@ for extension in ("postgres_scanner", *(["excel"] if kind == "xlsx" else [])):
     connection.execute(f"load {extension}")
 connection.execute(f"attach '{dsn}' as target (type postgres)")
 read = {"csv": "read_csv", "jsonl": "read_json", "parquet": "read_parquet", "xlsx": "read_xlsx"}[kind]
-options = ", header=true, ignore_errors=true, null_padding=true, strict_mode=false" if lenient == "lenient" else ""
+options = ""
+if lenient == "lenient":  # all it can be told: what the file is, and to let go what does not fit
+    with open(file) as opened:
+        columns = {name: "varchar" for name in opened.readline().strip().split(",")}
+    options = f", auto_detect=false, header=true, delim=',', quote='\\"', escape='\\"', columns={columns}"
+    options += ", ignore_errors=true, null_padding=true, strict_mode=false, parallel=false"
 before = time.perf_counter()
 connection.execute(f"create table target.public.peer as select * from {read}('{file}'{options})")
 print(json.dumps({"seconds": time.perf_counter() - before}))
@@ -96,7 +101,8 @@ def _peer(name: str, python: Path, dsn: str, file: Path, kind: str, work: Path, 
     )
     shutil.rmtree(folder, ignore_errors=True)
     if done.returncode:
-        return {"refused": (done.stderr.strip().splitlines() or ["no word"])[-1][:100]}
+        said = [line for line in done.stderr.splitlines() if "Error" in line or "exception" in line]
+        return {"refused": (said or ["no word"])[-1][:160]}
     return json.loads(done.stdout.strip().splitlines()[-1])  # type: ignore[no-any-return]
 
 
@@ -108,9 +114,10 @@ def _damage(dsn: str) -> str:
         names = {name for (name,) in connection.execute(
             "select column_name from information_schema.columns where table_name = %s", (TABLE,)
         )}  # fmt: skip
-        if unknown := set(COLUMNS) - names:
-            return f"columns lost or renamed: {len(unknown)} of {len(COLUMNS)} ({', '.join(sorted(unknown)[:3])})"
-        listed = ", ".join(f"{name}::text" for name in ("visit_id", "total_amount", *_TEXTS))
+        lost_columns, needed = sorted(set(COLUMNS) - names), ("visit_id", "total_amount", *_TEXTS)
+        if not names.issuperset(needed):
+            return f"columns lost or renamed: {len(lost_columns)} of {len(COLUMNS)}"
+        listed = ", ".join(f"{name}::text" for name in needed)
         found = {first: rest for first, *rest in connection.execute(f"select {listed} from public.{TABLE}")}
     lost = changed = 0
     let_in: dict[str, int] = {}
@@ -124,7 +131,8 @@ def _damage(dsn: str) -> str:
         elif there is not None and KINDS_OF_DAMAGE[kind] not in ("an exact duplicate", "a key of another row"):
             let_in[KINDS_OF_DAMAGE[kind]] = let_in.get(KINDS_OF_DAMAGE[kind], 0) + 1
     shown = ", ".join(f"{count} of {kind}" for kind, count in let_in.items()) or "none"
-    return f"sound rows lost {lost}, changed {changed}; broken rows let in: {shown}"
+    without = f"columns lost: {', '.join(lost_columns)}; " if lost_columns else ""
+    return f"{without}sound rows lost {lost}, changed {changed}; broken rows let in: {shown}"
 
 
 def _same(there: list[str | None], true: dict[str, str]) -> bool:
