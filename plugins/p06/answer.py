@@ -29,7 +29,7 @@ _NUMBER = re.compile(r"#([0-9]+)$")
 def pending(everything: bool = False) -> list[Question]:
     """What waits for an officer, was approved and is not published yet, or ran out of time; or every question ever.
 
-    A question whose inputs, suites or waivers changed since it was asked is ``overtaken``.
+    A question whose inputs, suites or waivers changed since it was asked, or whose waiver has ended, is ``overtaken``.
     """
     from p06 import gate
 
@@ -42,6 +42,7 @@ def pending(everything: bool = False) -> list[Question]:
                 same = (
                     ledger.inputs(question.period).fingerprint == question.fingerprint
                     and key == question.gate_key
+                    and not approval.lapsed(question.evidence)
                     and not ledger.missing(question.period)
                     and not publish.overtaken(connection, question.build_id)
                 )

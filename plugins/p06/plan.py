@@ -400,7 +400,8 @@ def _still_asked(question: approval.Question | None, inputs: Inputs, gate_key: s
     """The question about a period while it speaks of today's inputs, suites and waivers; a rejection is a hold."""
     if question is None or question.state == "rejected":
         return None
-    return question if question.fingerprint in inputs.known_as and question.gate_key == gate_key else None
+    same = question.fingerprint in inputs.known_as and question.gate_key == gate_key
+    return question if same and not approval.lapsed(question.evidence) else None
 
 
 def _asked(period: Period, question: approval.Question, causes: tuple[Reason, ...], in_backfill: bool) -> Entry:

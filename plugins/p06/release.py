@@ -209,7 +209,8 @@ def gate(build_id: int) -> str:
 def publish_build(build_id: int, why: str | None = None) -> str:
     """Publish a build that passed; returns the release id. Raises Waiting while it must be approved and is not.
 
-    Raises P06Error P06-RELEASE-002 when suites or waivers changed since it was asked about.
+    Raises P06Error P06-RELEASE-002 when suites or waivers changed since it was asked about, or when a waiver has ended
+    that let it pass, or let a source be missing.
     """
     from p06 import gate as gates
 
@@ -219,13 +220,14 @@ def publish_build(build_id: int, why: str | None = None) -> str:
         lineage.run("release", build=build_id) as told,
     ):
         told.reads(lineage.built, connection, build_id)
-        asked = connection.execute(
-            "select period, gate_key from control.build where build_id = %s and state = 'passed' and approval = 'asked'",
-            (build_id,),
+        passed = connection.execute(
+            "select period, approval = 'asked' and gate_key <> %s from control.build where build_id = %s and state = 'passed'",
+            (gates.marts_key(), build_id),
         ).fetchone()
-        if asked is not None:
-            period = Period.of(asked[0])
-            if asked[1] != gates.marts_key() or Ledger(connection).missing(period):
+        if passed is not None:
+            period, judged_otherwise = Period.of(passed[0]), passed[1]
+            evidence = (one.as_dict() for one in footnote.findings(connection, build_id))
+            if judged_otherwise or approval.lapsed(evidence) or Ledger(connection).missing(period):
                 raise P06Error("P06-RELEASE-002", period=period, build=build_id)
         release_id = lock.patiently(lambda: publish.publish(connection, build_id, _who(), why), "P06-RELEASE-001")
         told.writes(lineage.published, release_id)
@@ -326,7 +328,8 @@ def _holds(connection: psycopg.Connection[Any], question: approval.Question, gat
         same = ledger.inputs(question.period).fingerprint == question.fingerprint and not ledger.missing(
             question.period
         )
-        return same and question.gate_key == gate_key and not publish.overtaken(connection, question.build_id)
+        unchanged = question.gate_key == gate_key and not approval.lapsed(question.evidence)
+        return same and unchanged and not publish.overtaken(connection, question.build_id)
 
 
 def _states(connection: psycopg.Connection[Any], question: approval.Question) -> tuple[int, int] | None:
