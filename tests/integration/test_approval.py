@@ -323,6 +323,8 @@ def test_two_months_that_wait_do_not_undo_each_other(desk: Desk, monkeypatch: py
         release.release([month], rebuild=True)
         desk.run("approve", str(month), "--why", "the same again")
     assert desk.builds() == 4 and desk.digest() == seen
+    release.rollback(APRIL)
+    desk.run("approve", "2025-04", "--why", "the same again", code=2)  # and not that it is published
 
 
 def test_an_answer_holds_for_a_build_made_again_that_asks_the_same(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
