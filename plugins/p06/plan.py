@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
@@ -535,8 +534,3 @@ select e.extract_id, e.source, e.period, e.staging_table, a.revision_floor, e.ad
 from control.accepted as a
 join control.extract as e using (extract_id)
 """
-
-
-def first_day(periods: Sequence[Period]) -> list[date]:
-    """The periods as the database stores them."""
-    return [period.first_day for period in periods]
