@@ -1,7 +1,7 @@
 """The use case: months loaded again through Airflow's own backfill (or here, when Airflow is down), each released once.
 
 While the ledger's row is open, releases leave the months from its first one on alone; when its process dies, the
-watch closes it.
+watch closes it, or the next release or backfill.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from p06 import airflow_api, contract, database
+from p06 import airflow_api, contract, database, watch
 from p06.errors import P06Error
 from p06.landing import Delivery
 from p06.period import Period
@@ -99,6 +99,7 @@ def backfill(
     if dry_run:
         _foretell(done, periods, pending)
         return done
+    watch.close_dead_backfills()  # one that was killed would hold these very months back
     airflow = _airflow()
     done.through = "Airflow" if airflow else "this process"
     with _open_in_ledger(periods, sources, reason):
