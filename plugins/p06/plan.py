@@ -416,7 +416,7 @@ def _rebuilds(connection: psycopg.Connection[Any], ledger: Ledger, period: Perio
     from p06 import marts
 
     received = ledger.accepted.get(period, {})
-    idle = not_made(period, (*received.values(), *followed(ledger.accepted, period)))
+    idle = not_made(period, {*received, *(ref.source for ref in followed(ledger.accepted, period))})
     return (
         *(("dim_citizen",) if moves_history(connection, ledger, period) else ()),
         *(name for name in marts.of_a_month(period, received) if name not in idle),
