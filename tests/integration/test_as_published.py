@@ -104,6 +104,10 @@ def test_every_moment_is_read_as_it_was_published(opened: Months) -> None:
     corrected = _digest(APRIL)
     _now(history, "April corrected")
     release.rollback(APRIL)
+    assert months.told(APRIL)[0] == "held"
+    release.rollback(APRIL, "2025-04.2")  # the release of today's inputs: there is nothing to hold back
+    assert str(APRIL) not in months.entries()
+    release.rollback(APRIL)
     _now(history, "April rolled back")
     months.deliver("population_register", APRIL, 2)
     load_ungated()
