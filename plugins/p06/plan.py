@@ -396,7 +396,7 @@ def _plan(connection: psycopg.Connection[Any], ledger: Ledger) -> list[Entry]:
 
 
 def _still_asked(question: approval.Question | None, inputs: Inputs, gate_key: str) -> approval.Question | None:
-    """The question about a period while it speaks of today's inputs, suites and waivers; a rejection is a hold."""
+    """The question about a period while it speaks of today's inputs, suites and waivers in force; a rejection is a hold."""
     if question is None or question.state == "rejected":
         return None
     same = question.fingerprint in inputs.known_as and question.gate_key == gate_key

@@ -125,8 +125,8 @@ def build(period: Period, report: Report = lambda text: None) -> int:
 def approved(period: Period, report: Report = lambda text: None) -> int | None:
     """The build of the period that was approved and has only to be published; None when it must be built (again).
 
-    It must be built when nobody approved one, when inputs, suites or waivers changed since, and after a rollback. When
-    other months undid the register state it wrote, that alone is written anew and the build is to be judged again.
+    It must be built when nobody approved one, when inputs, suites or waivers changed since or a waiver ended, and after
+    a rollback. When other months undid the register state it wrote, that alone is written anew and the build is to be judged again.
     """
     from p06 import gate as gates
 
@@ -142,7 +142,8 @@ def approved(period: Period, report: Report = lambda text: None) -> int | None:
 def ask_again(period: Period) -> bool:
     """Ask once more about a build that was rejected, or that nobody answered for in time; whether there is such a build.
 
-    There is none when inputs, suites or waivers changed since, or after a rollback: it must be built again.
+    There is none when inputs, suites or waivers changed since, when a waiver ended, or after a rollback: it must be built
+    again.
     """
     from p06 import gate as gates
 
@@ -221,7 +222,8 @@ def publish_build(build_id: int, why: str | None = None) -> str:
     ):
         told.reads(lineage.built, connection, build_id)
         passed = connection.execute(
-            "select period, approval = 'asked' and gate_key <> %s from control.build where build_id = %s and state = 'passed'",
+            "select period, approval = 'asked' and gate_key is distinct from %s from control.build"
+            " where build_id = %s and state = 'passed'",
             (gates.marts_key(), build_id),
         ).fetchone()
         if passed is not None:
