@@ -29,7 +29,7 @@ _NUMBER = re.compile(r"#([0-9]+)$")
 def pending(everything: bool = False) -> list[Question]:
     """What waits for an officer, was approved and is not published yet, or ran out of time; or every question ever.
 
-    A question whose inputs, suites or waivers changed since it was asked is ``overtaken``.
+    A question whose inputs, suites or waivers changed since it was asked, or whose waiver has ended, is ``overtaken``.
     """
     from p06 import gate
 
@@ -42,6 +42,7 @@ def pending(everything: bool = False) -> list[Question]:
                 same = (
                     ledger.inputs(question.period).fingerprint == question.fingerprint
                     and key == question.gate_key
+                    and not approval.lapsed(question.evidence)
                     and not ledger.missing(question.period)
                     and not publish.overtaken(connection, question.build_id)
                 )
@@ -65,14 +66,16 @@ def answer(period: Period, verdict: Verdict, why: str, report: Report = lambda t
     """Approve or reject at the command line; what became of the period after an approval, None after a rejection.
 
     An approval publishes the very build that was asked about. Whoever gave the answer may give it again, to finish what
-    a killed process left. Raises UsageError P06-APPROVAL-001 when nothing of the
-    period waits, 002 when somebody answered in between, 003 when the question is no longer the same, 004 without a why.
+    a killed process left, while that is what readers see. Raises UsageError P06-APPROVAL-001 when nothing of the
+    period waits, 002 when it was answered, 003 when the question is no longer the same, 004 without a why.
     """
     why = why.strip()
     if not 0 < len(why) <= WHY_LIMIT:
         raise UsageError("P06-APPROVAL-004")
     question = next((q for q in reversed(pending(everything=True)) if q.period == period), None)
     mine = question is not None and (question.verdict, question.who, question.via) == (verdict, who(), "cli")
+    if question is not None and question.state == "published":
+        mine = mine and not _undone(question)
     if question is None or question.state == "expired" or (question.verdict and not mine):
         raise UsageError("P06-APPROVAL-002" if question and question.verdict else "P06-APPROVAL-001", period=period)
     if question.state == "overtaken":
@@ -88,6 +91,12 @@ def answer(period: Period, verdict: Verdict, why: str, report: Report = lambda t
     fault.point("approval.told")
     carry_to_airflow(report)
     return result
+
+
+def _undone(question: Question) -> bool:
+    """Whether readers no longer see what was published by its answer."""
+    with database.connect("publisher", autocommit=True) as connection:
+        return publish.overtaken(connection, question.build_id)
 
 
 def give(request_id: int, verdict: Verdict, name: str, why: str, report: Report = lambda text: None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from typing import Any, Literal
 import psycopg
 from psycopg.types.json import Jsonb
 
-from p06 import alert, contract, footnote, seal
+from p06 import alert, contract, footnote, seal, suite
 from p06.errors import P06Error, UsageError, Waiting
 from p06.footnote import Finding
 from p06.period import Period
@@ -75,6 +75,17 @@ def within() -> timedelta:
     if span is None:
         raise UsageError("P06-APPROVAL-005", variable="P06_APPROVAL_WITHIN")
     return timedelta(**{_UNITS[span[2]]: int(span[1])})
+
+
+def lapsed(evidence: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a waiver has ended that let a check of a mart pass; ``evidence`` as of ``Finding.as_dict``.
+
+    An extract accepted under a waiver stays accepted. Raises SuiteError P06-GATE-007.
+    """
+    passed = {
+        one["waived_by"] for one in evidence if one.get("mart") and "waived_by" in one and one["severity"] == "block"
+    }
+    return bool(passed) and not passed <= {waiver.named for waiver in suite.waivers() if waiver.in_force()}
 
 
 def wanted(connection: psycopg.Connection[Any], build_id: int, found: Sequence[Finding]) -> tuple[dict[str, Any], ...]:

@@ -1,7 +1,7 @@
 """The use case: months loaded again through Airflow's own backfill (or here, when Airflow is down), each released once.
 
 While the ledger's row is open, releases leave the months from its first one on alone; when its process dies, the
-watch closes it.
+watch closes it, or the next release or backfill.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from p06 import airflow_api, contract, database
+from p06 import airflow_api, contract, database, watch
 from p06.errors import P06Error
 from p06.landing import Delivery
 from p06.period import Period
@@ -99,6 +99,7 @@ def backfill(
     if dry_run:
         _foretell(done, periods, pending)
         return done
+    watch.close_dead_backfills()  # one that was killed would hold these very months back
     airflow = _airflow()
     done.through = "Airflow" if airflow else "this process"
     with _open_in_ledger(periods, sources, reason):
@@ -107,13 +108,13 @@ def backfill(
         else:
             loaded = _load_here(periods, source, report)
     released = _release_through_airflow(airflow, done, report) if airflow else _release_here(done, report)
-    done.exit_code = next((code for code in (1, 3, 4, 5) if code in (loaded, released)), 0)
+    done.exit_code = next((code for code in (1, 3, 4, 6, 5) if code in (loaded, released)), 0)
     return done
 
 
 def _foretell(done: Backfill, periods: Sequence[Period], pending: Sequence[tuple[Delivery, Period]]) -> None:
     """What the ledger holds of these months, which releases and marts would follow, and how long that takes."""
-    from p06 import estimate, marts, plan
+    from p06 import build, estimate, marts, plan
 
     contracts = contract.load_all()
     done.extracts = [_stated(delivery, period) for delivery, period in pending]
@@ -141,9 +142,11 @@ def _foretell(done: Backfill, periods: Sequence[Period], pending: Sequence[tuple
     facts = {str(known.mart) for known in contracts.values() if known.mart}
     followed = facts if register else {str(contracts[source].mart) for source in done.sources}
     made: set[str] = set()
+    expected = _expected(ledger, coming)
     for period in built or periods:
-        received = {*ledger.accepted.get(period, ()), *(source for source, month in coming if month == period)}
-        made |= set(marts.of_a_month(period, received))
+        received = expected.get(period, {})
+        read = {*received, *(source for source, _ in build.followed(expected, period))}
+        made |= {*marts.of_a_month(period, received)} - build.not_made(period, read)
     done.marts = [
         *(["dim_citizen"] if register else []),
         *(mart for mart in sorted(made) if mart not in facts or mart in followed),
@@ -184,11 +187,7 @@ def _foretell_releases(
     named = {period for _, period in coming}
     changed = min((period for source, period in coming if contract.load(source).kind == "register"), default=None)
     later = {period for period in ledger.periods if changed is not None and period > changed}
-    expected: dict[Period, dict[str, tuple[str, Period]]] = {
-        period: {source: (source, period) for source in refs} for period, refs in ledger.accepted.items()
-    }
-    for one in coming:
-        expected.setdefault(one[1], {})[one[0]] = one
+    expected = _expected(ledger, coming)
     behind = {period for period in ledger.periods if coming & {*followed(expected, period)}} - later
     built = []
     for period in sorted({*named, *later, *behind, *(set(states) & set(periods))}):
@@ -213,6 +212,14 @@ def _foretell_releases(
             else f"would be released again if the register of {changed} is accepted"
         )
     return built
+
+
+def _expected(ledger: Any, coming: set[tuple[str, Period]]) -> dict[Period, dict[str, tuple[str, Period]]]:
+    """Month -> source -> both, of what is accepted and of what would be."""
+    expected = {period: {source: (source, period) for source in refs} for period, refs in ledger.accepted.items()}
+    for one in coming:
+        expected.setdefault(one[1], {})[one[0]] = one
+    return expected
 
 
 def _stated(delivery: Delivery, period: Period) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -162,9 +162,9 @@ def run_models(spec: BuildSpec, report: Report = lambda text: None) -> None:
             _record_state(spec, connection)
 
 
-def not_made(period: Period, read: Iterable[ExtractRef]) -> frozenset[str]:
-    """The marts beside facts that a build of these extracts of its month and of months before has nothing to put in."""
-    sources = {ref.source for ref in read}
+def not_made(period: Period, sources: Collection[str]) -> frozenset[str]:
+    """The marts beside facts that a build has nothing to put in; ``sources`` has those it reads extracts of, its month's
+    and those of months before."""
     idle = set() if FOLLOWED[0] in sources else {"linked_birth", "linked_death"}
     return frozenset(idle | ({"payment_after_death"} if FOLLOWED[1] in contract.left_out(period, sources) else set()))
 

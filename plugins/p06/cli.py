@@ -591,15 +591,20 @@ def backfill(
 ) -> None:
     """Load months again through Airflow, then release each once."""
     from p06 import backfill as backfilling
+    from p06 import site as pages
     from p06.period import parse_range
 
     with Bar("backfill") as bar:
         done = backfilling.backfill(parse_range(periods), source, dry_run, reason, bar)
+        if not dry_run and "published" in done.releases.values():
+            pages.renew(bar)
     if as_json:
         show_json(done.as_dict())
     else:
         for line in done.lines():
             print(line)
+    if not dry_run:
+        alerts.send_what_waits(_reporter())
     _exit(done.exit_code)
 
 

@@ -53,6 +53,8 @@ def sqlalchemy_url(role: str, driver: str = "psycopg") -> str:
 def connect(role: str, autocommit: bool = False) -> psycopg.Connection[Any]:
     """A session as that role, in UTC; the embedded server is started and the schema migrated when needed.
 
+    Quality officers read marts by themselves, one state a transaction; what we do in their name writes the ledger, and
+    has to see what it waited for.
     Each side notices within two minutes that the other's machine is gone, so that no lock outlives its holder for long.
     """
     ensure_running()
@@ -60,6 +62,8 @@ def connect(role: str, autocommit: bool = False) -> psycopg.Connection[Any]:
     connection.execute(
         "set timezone = 'UTC'; set tcp_keepalives_idle = 60; set tcp_keepalives_interval = 15; set tcp_keepalives_count = 4"
     )
+    if role == "quality":
+        connection.execute("set default_transaction_isolation = 'read committed'")
     if not autocommit:
         connection.commit()
     return connection

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
@@ -397,10 +396,11 @@ def _plan(connection: psycopg.Connection[Any], ledger: Ledger) -> list[Entry]:
 
 
 def _still_asked(question: approval.Question | None, inputs: Inputs, gate_key: str) -> approval.Question | None:
-    """The question about a period while it speaks of today's inputs, suites and waivers; a rejection is a hold."""
+    """The question about a period while it speaks of today's inputs, suites and waivers in force; a rejection is a hold."""
     if question is None or question.state == "rejected":
         return None
-    return question if question.fingerprint in inputs.known_as and question.gate_key == gate_key else None
+    same = question.fingerprint in inputs.known_as and question.gate_key == gate_key
+    return question if same and not approval.lapsed(question.evidence) else None
 
 
 def _asked(period: Period, question: approval.Question, causes: tuple[Reason, ...], in_backfill: bool) -> Entry:
@@ -416,7 +416,7 @@ def _rebuilds(connection: psycopg.Connection[Any], ledger: Ledger, period: Perio
     from p06 import marts
 
     received = ledger.accepted.get(period, {})
-    idle = not_made(period, (*received.values(), *followed(ledger.accepted, period)))
+    idle = not_made(period, {*received, *(ref.source for ref in followed(ledger.accepted, period))})
     return (
         *(("dim_citizen",) if moves_history(connection, ledger, period) else ()),
         *(name for name in marts.of_a_month(period, received) if name not in idle),
@@ -534,8 +534,3 @@ select e.extract_id, e.source, e.period, e.staging_table, a.revision_floor, e.ad
 from control.accepted as a
 join control.extract as e using (extract_id)
 """
-
-
-def first_day(periods: Sequence[Period]) -> list[date]:
-    """The periods as the database stores them."""
-    return [period.first_day for period in periods]

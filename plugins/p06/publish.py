@@ -102,7 +102,6 @@ def publish(connection: psycopg.Connection[Any], build_id: int, who: str, why: s
         )
         footnote.write(connection, release_id, period, build_id)
         _event(connection, period, "publish", previous, release_id, who, why)
-        gate = "warnings" if warned(connection, build_id) else "clean"
         alert.note(connection, "released", release_id, period=period, release=release_id, gate=gate)
         connection.execute(
             "update control.build set state = 'published', ended_at = clock_timestamp() where build_id = %s",
@@ -125,6 +124,7 @@ def rollback(
 ) -> Rollback:
     """Point readers back at a kept release of the period (the one before the current by default) and hold it there.
 
+    Nothing is held when that is the newest release, and of the very inputs there are now: no build would make another.
     Raises UsageError P06-RELEASE-005 when the period has no such release, P06-RELEASE-006 when it is no longer kept.
     """
     with connection.transaction():
@@ -143,9 +143,10 @@ def rollback(
             raise UsageError("P06-RELEASE-005", period=period, release=to)
         if not target.kept:
             raise UsageError("P06-RELEASE-006", period=period, release=to)
-        before, after = connection.execute(  # type: ignore[misc]
-            "select register_state_before, register_state_after from control.release where release_id = %s",
-            (current.release_id,),
+        before, after, target_fingerprint = connection.execute(  # type: ignore[misc]
+            "select c.register_state_before, c.register_state_after, t.fingerprint from control.release as c"
+            " cross join control.release as t where c.release_id = %s and t.release_id = %s",
+            (current.release_id, target.release_id),
         ).fetchone()
         built_on = connection.execute(
             "select 1 from control.published p inner join control.release r using (release_id)"
@@ -167,7 +168,12 @@ def rollback(
         alert.note(
             connection, "rolled_back", str(event), period=period, release=current.release_id, to=target.release_id
         )
-        hold(connection, period, "rollback", Ledger(connection).inputs(period).fingerprint, gate_key, None, who, why)
+        inputs = Ledger(connection).inputs(period)
+        newest = target.build_id == max(release.build_id for release in known)
+        if newest and target_fingerprint in inputs.known_as and not approval.standing(connection, period):
+            connection.execute("delete from control.hold where period = %s", (period.first_day,))
+        else:
+            hold(connection, period, "rollback", inputs.fingerprint, gate_key, None, who, why)
         seal.enter(connection, "pointer_event", [event])
         fault.point("rollback.written")
     fault.point("rollback.committed")

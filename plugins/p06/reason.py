@@ -158,7 +158,9 @@ def not_received(month: str, missing: str) -> Reason:
 def in_backfill(month: str) -> Reason:
     """A backfill is open in the ledger."""
     return Reason(
-        "in_backfill", "a backfill from this month or an earlier one is open; its end releases it", period=month
+        "in_backfill",
+        "a backfill from this month or an earlier one is open; its end releases it (had it been killed: `p06 release`)",
+        period=month,
     )
 
 

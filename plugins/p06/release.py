@@ -125,8 +125,8 @@ def build(period: Period, report: Report = lambda text: None) -> int:
 def approved(period: Period, report: Report = lambda text: None) -> int | None:
     """The build of the period that was approved and has only to be published; None when it must be built (again).
 
-    It must be built when nobody approved one, when inputs, suites or waivers changed since, and after a rollback. When
-    other months undid the register state it wrote, that alone is written anew and the build is to be judged again.
+    It must be built when nobody approved one, when inputs, suites or waivers changed since or a waiver ended, and after
+    a rollback. When other months undid the register state it wrote, that alone is written anew and the build is to be judged again.
     """
     from p06 import gate as gates
 
@@ -142,7 +142,8 @@ def approved(period: Period, report: Report = lambda text: None) -> int | None:
 def ask_again(period: Period) -> bool:
     """Ask once more about a build that was rejected, or that nobody answered for in time; whether there is such a build.
 
-    There is none when inputs, suites or waivers changed since, or after a rollback: it must be built again.
+    There is none when inputs, suites or waivers changed since, when a waiver ended, or after a rollback: it must be built
+    again.
     """
     from p06 import gate as gates
 
@@ -209,7 +210,8 @@ def gate(build_id: int) -> str:
 def publish_build(build_id: int, why: str | None = None) -> str:
     """Publish a build that passed; returns the release id. Raises Waiting while it must be approved and is not.
 
-    Raises P06Error P06-RELEASE-002 when suites or waivers changed since it was asked about.
+    Raises P06Error P06-RELEASE-002 when suites or waivers changed since it was asked about, or when a waiver has ended
+    that let it pass, or let a source be missing.
     """
     from p06 import gate as gates
 
@@ -219,13 +221,15 @@ def publish_build(build_id: int, why: str | None = None) -> str:
         lineage.run("release", build=build_id) as told,
     ):
         told.reads(lineage.built, connection, build_id)
-        asked = connection.execute(
-            "select period, gate_key from control.build where build_id = %s and state = 'passed' and approval = 'asked'",
-            (build_id,),
+        passed = connection.execute(
+            "select period, approval = 'asked' and gate_key is distinct from %s from control.build"
+            " where build_id = %s and state = 'passed'",
+            (gates.marts_key(), build_id),
         ).fetchone()
-        if asked is not None:
-            period = Period.of(asked[0])
-            if asked[1] != gates.marts_key() or Ledger(connection).missing(period):
+        if passed is not None:
+            period, judged_otherwise = Period.of(passed[0]), passed[1]
+            evidence = (one.as_dict() for one in footnote.findings(connection, build_id))
+            if judged_otherwise or approval.lapsed(evidence) or Ledger(connection).missing(period):
                 raise P06Error("P06-RELEASE-002", period=period, build=build_id)
         release_id = lock.patiently(lambda: publish.publish(connection, build_id, _who(), why), "P06-RELEASE-001")
         told.writes(lineage.published, release_id)
@@ -326,7 +330,8 @@ def _holds(connection: psycopg.Connection[Any], question: approval.Question, gat
         same = ledger.inputs(question.period).fingerprint == question.fingerprint and not ledger.missing(
             question.period
         )
-        return same and question.gate_key == gate_key and not publish.overtaken(connection, question.build_id)
+        unchanged = question.gate_key == gate_key and not approval.lapsed(question.evidence)
+        return same and unchanged and not publish.overtaken(connection, question.build_id)
 
 
 def _states(connection: psycopg.Connection[Any], question: approval.Question) -> tuple[int, int] | None:

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -121,9 +123,11 @@ def _fail_at(step: str) -> Callable[[str], None]:
     return point
 
 
-def _let_gate_pass(monkeypatch: pytest.MonkeyPatch, *warnings: tuple[str, str]) -> None:
-    """Gate 2 without Great Expectations: it passes, and these (mart, check) warn."""
-    from p06 import gate
+def _let_gate_pass(
+    monkeypatch: pytest.MonkeyPatch, *warnings: tuple[str, str], waived: tuple[str, str] | None = None
+) -> None:
+    """Gate 2 without Great Expectations: it passes, and these (mart, check) warn; ``waived`` blocks unless a waiver is there."""
+    from p06 import gate, suite
 
     def judge(period: Period, build_id: int, state: int | None = None) -> gate.Verdict:
         results = tuple(
@@ -132,6 +136,10 @@ def _let_gate_pass(monkeypatch: pytest.MonkeyPatch, *warnings: tuple[str, str]) 
             )
             for mart, check, success in [("citizen_month", "fine", True), *((*one, False) for one in warnings)]
         )  # fmt: skip
+        if waived:
+            waiver = suite.check_waived("mart", *waived, period, 7)
+            failed = replace(results[0], mart=waived[0], check=waived[1], severity="block", success=False)
+            results += (replace(failed, waived_by=waiver and waiver.named),)
         with database.connect("builder", autocommit=True) as connection:
             return gate._store(connection, f"build:{build_id}", period, results, build_id=build_id)
 
@@ -315,6 +323,8 @@ def test_two_months_that_wait_do_not_undo_each_other(desk: Desk, monkeypatch: py
         release.release([month], rebuild=True)
         desk.run("approve", str(month), "--why", "the same again")
     assert desk.builds() == 4 and desk.digest() == seen
+    release.rollback(APRIL)
+    desk.run("approve", "2025-04", "--why", "the same again", code=2)  # and not that it is published
 
 
 def test_an_answer_holds_for_a_build_made_again_that_asks_the_same(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -484,6 +494,27 @@ def test_a_month_whose_missing_source_is_no_longer_waived_is_not_published_thoug
     answer.enter(1, "approve", "lan", "airflow", "fine")
     assert desk.told(APRIL)[0] == "not ready"
     assert [one.outcome for one in release.release([APRIL])] == ["not ready"]
+
+
+def test_a_waiver_that_ends_while_a_month_waits_lets_it_pass_no_more(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.contract_asks("bank_kyc", "always")
+    _let_gate_pass(monkeypatch, waived=("citizen_month", "never_holds"))
+    desk.add_check("citizen_month", severity="block")
+    waiver = "{mart: citizen_month, check: never_holds, periods: 2025-04, reason: A test, owner: q, until: 2998-12-31}"
+    (desk.expectations / "waivers.yaml").write_text(f"waivers:\n- {waiver}\n", encoding="utf-8")
+    desk.run("release", "2025-04", code=5)
+    monkeypatch.setattr("p06.suite._today", lambda: date(2999, 1, 1))
+    with pytest.raises(UsageError, match="P06-APPROVAL-003"):
+        answer.answer(APRIL, "approve", "fine")
+    answer.enter(1, "approve", "lan", "airflow", "fine")
+    assert desk.told(APRIL)[0] == "stale"
+    with pytest.raises(P06Error, match="P06-RELEASE-002"):
+        release.publish_build(1)
+    assert [one.outcome for one in release.release([APRIL])] == ["blocked"]
+    assert desk.told(APRIL)[0] == "held"
+    assert desk.read("select release_id from control.release", "publisher") == []
 
 
 def test_an_approval_does_not_carry_over_to_figures_of_other_models(

@@ -56,6 +56,16 @@ def test_nobody_of_the_warehouse_reaches_the_database_of_airflow(sender: Sender,
         psycopg.connect(database.dsn(role, database.AIRFLOW), connect_timeout=5)
 
 
+@pytest.mark.parametrize("role", ["analyst", "sensitive", "identified", "quality"])
+def test_a_transaction_of_a_reader_sees_one_state_and_what_is_written_for_an_officer_the_newest(
+    sender: Sender, role: str
+) -> None:
+    with psycopg.connect(database.dsn(role)) as reader:
+        assert reader.execute("show transaction_isolation").fetchone() == ("repeatable read",)
+    with database.connect("quality") as officer:
+        assert officer.execute("show transaction_isolation").fetchone() == ("read committed",)
+
+
 _VIEWS = (
     "select relname from pg_class where relnamespace = 'marts'::regnamespace and relkind = 'v' and relname ~ '^fct_'"
     " and has_table_privilege(%s, oid, 'select')"

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from p06.commands.alerts import send_what_waits
 from p06.commands.printing import show_json, show_table
 from p06.commands.progress import Bar
 from p06.errors import Waiting
@@ -59,12 +60,15 @@ def approvals(
 
 def approve(period: PeriodArgument, why: Why) -> None:
     """Approve what waits, and publish the very build that was asked about."""
-    from p06 import answer
+    from p06 import answer, site
     from p06.period import Period
 
     with Bar("publishing") as bar:
         result = answer.answer(Period.parse(period), "approve", why, bar)
-    assert result is not None
+        assert result is not None
+        if result.outcome == "published":
+            site.renew(bar)
+    send_what_waits(_progress)
     if result.error is not None:
         if not isinstance(result.error, Waiting):
             print(f"{result.period}  approved, not published yet", file=sys.stderr)
