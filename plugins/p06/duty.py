@@ -62,6 +62,24 @@ def area(code: str, since: date) -> str:
     return f"{code}@{since.isoformat()}"
 
 
+def today(area: str | None) -> str | None:
+    """The code of today's province an area belongs to; None for the nation, or when no province of today is it."""
+    code, _, since = (area or "").partition("@")
+    if not since:
+        return None
+    with database.connect("quality", autocommit=True) as connection:
+        row = connection.execute(
+            "select today_code from marts.area_today where level = 'province' and code = %s and valid_from = %s",
+            (code, since),
+        ).fetchone()
+    return str(row[0]) if row and row[0] else None
+
+
+def is_account(text: str) -> bool:
+    """Whether this can be the name of an account, and stand in a command as it is."""
+    return _ACCOUNT.fullmatch(text) is not None
+
+
 def of(account: str, kind: Kind) -> Reach:
     """How far an account's duty goes, as the ledger has it now; nowhere when it has none."""
     with database.connect("quality", autocommit=True) as connection:
@@ -144,7 +162,7 @@ def _write(connection: Any, entries: list[tuple[Any, ...]]) -> None:
 
 def _check(account: str, kind: str, why: str | None) -> str | None:
     """The reason as it may be kept."""
-    if not _ACCOUNT.fullmatch(account):
+    if not is_account(account):
         raise UsageError("P06-DUTY-001")
     if kind not in KINDS:
         raise UsageError("P06-DUTY-002")
