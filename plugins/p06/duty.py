@@ -113,7 +113,7 @@ def give(account: str, kind: str, province: str | None = None, why: str | None =
     since = _since(province)
     if any((one.duty, one.province, one.since) == (kind, province, since) for one in in_force(account)):
         return False
-    _enter([(account, kind, province, since, True, _person(), why)])
+    _enter([(account, kind, province, since, True, person(), why)])
     return True
 
 
@@ -121,7 +121,7 @@ def take(account: str, kind: str, province: str | None = None, why: str | None =
     """Take a duty back, of whichever area the code named when it was given; whether there was one. Raises as ``give``."""
     why = _check(account, kind, why)
     held = [one for one in in_force(account) if (one.duty, one.province) == (kind, province)]
-    _enter((account, kind, one.province, one.since, False, _person(), why) for one in held)
+    _enter((account, kind, one.province, one.since, False, person(), why) for one in held)
     return bool(held)
 
 
@@ -133,7 +133,7 @@ def begin(accounts: Iterable[str]) -> None:
         if connection.execute("select exists (select from control.duty_entry)").fetchone() == (False,):
             _write(
                 connection,
-                [(one, kind, None, None, True, _person(), "first start") for one in accounts for kind in KINDS],
+                [(one, kind, None, None, True, person(), "first start") for one in accounts for kind in KINDS],
             )
 
 
@@ -180,7 +180,8 @@ def _since(province: str | None) -> date | None:
     return newest.valid_from
 
 
-def _person() -> str:
+def person() -> str:
+    """The account of this machine that runs the command, as the books name it."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
