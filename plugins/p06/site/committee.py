@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from p06.dimension import Dimension
 from p06.period import Period
 from p06.scorecard import NATION, Verdict
-from p06.site import indicators, scorecard, subject
+from p06.site import indicators, scorecard, subject, withheld
 from p06.site.evidence import Evidence, Figure
 from p06.site.page import Page
 from p06.site.scorecard import Table
@@ -125,13 +125,18 @@ def _missing(
 ) -> Iterator[str]:
     """What a reader might look for and does not find: sources, rows of the province, figures that others have."""
     found = scores.found
+    small = [source for source in scores.sources(period) if (source, period, area) in found.withheld_places]
+    if small:
+        told = "; ".join(subject.title(found, words, source) for source in small)
+        yield words.t("committee.withheld", least=words.number(withheld.least()), names=told)
     for source in scores.sources(period):
         title = subject.title(found, words, source)
         if not scores.of(period, source):
             yield words.t("committee.not_received", source=title)
-        elif area != NATION and not scores.of(period, source, area):
+        elif area != NATION and source not in small and not scores.of(period, source, area):
             yield words.t("committee.no_rows", source=title)
-    there = {row.code for row in rows}
+    hidden = {one.code for one in found.withheld if (one.period, one.area) == (period, area)}
+    there = hidden | {row.code for row in rows}
     level = "nation" if area == NATION else "province"
     wanted = {one.code for one in found.figures if one.level == level and Period.of(one.period) <= period}
     for code in names:
