@@ -60,9 +60,8 @@ def sources(found: Evidence, code: str) -> frozenset[str]:
 
 def withhold(found: Evidence) -> None:
     """Take what is too small out of the evidence, and note what was taken: an area for all figures of a source."""
-    of = {
-        code: sources(found, code) for code in {one.code for one in (*found.figures, *found.communes, *found.editions)}
-    }
+    codes = {one.code for one in (*found.figures, *found.communes)} | {one.code for one in found.editions}
+    of = {code: sources(found, code) for code in codes}
     places = _places(found, of)
 
     def is_hidden(code: str, period: Period, area: str) -> bool:
