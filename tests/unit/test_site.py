@@ -54,6 +54,7 @@ def made() -> set[str]:
         for end in ("", "_about")
     }
     parts |= {f"help.sign_{one}" for one in ("passed", "warned", "blocked", "waived", "unasked")}
+    parts |= {f"committee.{one}" for one in ("not_received", "withheld", "no_rows", "no_figure")}
     parts |= {f"desk.duty_{one}" for one in duty.KINDS}
     parts |= {f"desk.agrees_{one}" for one in ("yes", "near", "no", "absent")}
     parts |= {f"desk.field_{one}" for one in (*steward.AGREEMENTS, "citizen_id", "old_id")}
@@ -311,8 +312,10 @@ def test_a_register_nobody_awaits_yet_is_not_missing_on_a_sheet() -> None:
     due = {name for name, known in found.contracts.items() if known.due_from is None}
     sheet = next(one for one in committee.pages(found, Words("en")) if one.address == "scorecard/2025-08/VN.html")
     assert {source for source, _, _ in sheet.content["sources"]} == due | {"cadre", "party_member"}
-    missing = len(due - {"bank_kyc"}) + 1
-    assert len(sheet.content["missing"]) == missing, "what was due or refused, and no figure of a later month"
+    absent = due - {"bank_kyc"} | {"party_member"}
+    [missing] = sheet.content["missing"]
+    assert missing.startswith("Not received: ") and missing.count(";") == len(absent) - 1
+    assert "dossier" in missing, "what was due or refused, and no figure of a later month"
     board = next(one for one in scorecard.pages(found, Words("en")) if one.address == "scorecard.html")
     assert {source for source, _, _ in board.content["rows"]} == due | {"cadre", "party_member"}
 
