@@ -242,21 +242,38 @@ def _titles(words: Words) -> dict[str, str]:
     return {name: subject.title(known, words, name) for name in known.contracts}
 
 
-def refused(caller: Caller, path: str, code: str) -> Reply:
-    """The page that says why not, at the path of the site or the desk that was asked for; in its language, if it has one."""
+def refused(caller: Caller, path: str, code: str, area: str | None = None) -> Reply:
+    """The page that says why not, at the path of the site or the desk that was asked for; in its language, if it has one.
+
+    ``area`` is the province the page is of, as ``duty.area`` names it.
+    """
     language, _, address = path.partition("/")
     if language not in LANGUAGES:
         language, address = LANGUAGES[0], f"../{path}"
-    return _refusal(UsageError(code), Words(language), caller, address)
+    return _refusal(UsageError(code), Words(language), caller, address, area)
 
 
-def _refusal(error: P06Error, words: Words, caller: Caller, address: str) -> Reply:
+def _refusal(error: P06Error, words: Words, caller: Caller, address: str, area: str | None = None) -> Reply:
     """It stands at the address that was asked for, so that its links and its style are found from there."""
     status = _STATUS.get(error.code, 409)
+    run = _mend(caller, address, area) if error.code == "P06-DUTY-005" else ""
     shown = Page(address, "", "desk_refused.html", words.t("desk.refused"),
-                 {"code": error.code, "what": error.what(words.language), "next": error.next_step(words.language)},
+                 {"code": error.code, "what": error.what(words.language), "next": error.next_step(words.language),
+                  "run": run},
                  _above(words))  # fmt: skip
     return Reply(status, _render(shown, words, caller))
+
+
+def _mend(caller: Caller, address: str, area: str | None) -> str:
+    """What whoever runs the warehouse types for this account to see what it asked for; an administrator is nobody here."""
+    if not duty.is_account(caller.account):
+        return ""
+    if address.startswith("desk/approvals"):
+        return f"P06_OFFICERS={','.join([*sorted(airflow_api.officers()), caller.account])}"
+    if address.startswith("desk/"):
+        return f"p06 duties give {caller.account} steward"
+    province = duty.today(area)
+    return f"p06 duties give {caller.account} reader" + (f" --province {province}" if province else "")
 
 
 def _render(one: Page, words: Words, caller: Caller) -> bytes:

@@ -23,7 +23,7 @@ class Finding:
     """One check: what was found, and how to mend it."""
 
     check: str
-    state: Literal["good", "bad"]
+    state: Literal["good", "note", "bad"]  # note: nothing is broken, and somebody has something left to do
     found: str
     mend: str = ""
 
@@ -163,6 +163,7 @@ def _database() -> Iterator[Finding]:
         yield _migrations()
         yield _chain()
         yield _tokens()
+        yield _duties()
     except P06Error as error:
         yield Finding("database", "bad", str(error), error.next_step())
 
@@ -235,6 +236,21 @@ def _tokens() -> Finding:
     return _finding(
         "tokens", right, "made with the key that is here" if right else "the warehouse was built with another key",
         f"put the token key of this warehouse back as {path}, or name its file in P06_TOKEN_KEY_FILE; load nothing before",
+    )  # fmt: skip
+
+
+def _duties() -> Finding:
+    """Whether anybody behind Airflow's login may open what is a single province's: on a server nobody may until told so."""
+    from p06 import airflow_api, duty
+
+    readers = {one.account for one in duty.in_force() if one.duty == "reader"}
+    if readers:
+        return Finding("duties", "good", f"{len(readers)} accounts read pages of provinces")
+    if settings().database_url is None and not airflow_api.port_file().exists():
+        return Finding("duties", "good", "none yet; `p06 up` gives its own accounts the nation")
+    return Finding(
+        "duties", "note", "nobody may open a province's page yet, no administrator either",
+        "`p06 duties give admin reader` for every province, or `--province 01` for one",
     )  # fmt: skip
 
 

@@ -62,6 +62,24 @@ def area(code: str, since: date) -> str:
     return f"{code}@{since.isoformat()}"
 
 
+def today(area: str | None) -> str | None:
+    """The code of today's province an area belongs to; None for the nation, or when no province of today is it."""
+    code, _, since = (area or "").partition("@")
+    if not since:
+        return None
+    with database.connect("quality", autocommit=True) as connection:
+        row = connection.execute(
+            "select today_code from marts.area_today where level = 'province' and code = %s and valid_from = %s",
+            (code, since),
+        ).fetchone()
+    return str(row[0]) if row and row[0] else None
+
+
+def is_account(text: str) -> bool:
+    """Whether this can be the name of an account, and stand in a command as it is."""
+    return _ACCOUNT.fullmatch(text) is not None
+
+
 def of(account: str, kind: Kind) -> Reach:
     """How far an account's duty goes, as the ledger has it now; nowhere when it has none."""
     with database.connect("quality", autocommit=True) as connection:
@@ -95,7 +113,7 @@ def give(account: str, kind: str, province: str | None = None, why: str | None =
     since = _since(province)
     if any((one.duty, one.province, one.since) == (kind, province, since) for one in in_force(account)):
         return False
-    _enter([(account, kind, province, since, True, _person(), why)])
+    _enter([(account, kind, province, since, True, person(), why)])
     return True
 
 
@@ -103,7 +121,7 @@ def take(account: str, kind: str, province: str | None = None, why: str | None =
     """Take a duty back, of whichever area the code named when it was given; whether there was one. Raises as ``give``."""
     why = _check(account, kind, why)
     held = [one for one in in_force(account) if (one.duty, one.province) == (kind, province)]
-    _enter((account, kind, one.province, one.since, False, _person(), why) for one in held)
+    _enter((account, kind, one.province, one.since, False, person(), why) for one in held)
     return bool(held)
 
 
@@ -115,7 +133,7 @@ def begin(accounts: Iterable[str]) -> None:
         if connection.execute("select exists (select from control.duty_entry)").fetchone() == (False,):
             _write(
                 connection,
-                [(one, kind, None, None, True, _person(), "first start") for one in accounts for kind in KINDS],
+                [(one, kind, None, None, True, person(), "first start") for one in accounts for kind in KINDS],
             )
 
 
@@ -144,7 +162,7 @@ def _write(connection: Any, entries: list[tuple[Any, ...]]) -> None:
 
 def _check(account: str, kind: str, why: str | None) -> str | None:
     """The reason as it may be kept."""
-    if not _ACCOUNT.fullmatch(account):
+    if not is_account(account):
         raise UsageError("P06-DUTY-001")
     if kind not in KINDS:
         raise UsageError("P06-DUTY-002")
@@ -162,7 +180,8 @@ def _since(province: str | None) -> date | None:
     return newest.valid_from
 
 
-def _person() -> str:
+def person() -> str:
+    """The account of this machine that runs the command, as the books name it."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

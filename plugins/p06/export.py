@@ -1,5 +1,7 @@
 """Exports: a mart as a file somebody takes away, read as an analyst reads it, in one snapshot, a block at a time.
 
+A restricted mart is read as ``sensitive`` when that is asked for with a reason; who took what and why is in the access log.
+
 What is taken away says where it comes from: definitions, footnotes and the release stand beside the rows. Text that a
 spreadsheet would take for a formula bears a ``'``, in every kind but parquet, unless it is asked for as it stands.
 """
@@ -20,7 +22,7 @@ from typing import Any, Literal, cast, get_args
 import psycopg
 from psycopg import sql
 
-from p06 import database
+from p06 import database, duty, seal
 from p06.errors import P06Error, UsageError
 from p06.period import Period
 from p06.returnfile import FORMULAS, FORMULAS_DEFUSED, put, visible, workbook
@@ -69,6 +71,7 @@ class Mart:
     footnotes: tuple[tuple[str, str], ...]  # Vietnamese, English
     query: sql.Composed  # every column, rows in total order
     rows: int
+    restricted: bool = False  # no plain analyst reads it
 
     @property
     def title(self) -> str:
@@ -135,15 +138,19 @@ def export(
     bom: bool = False,
     raw: bool = False,
     progress: Progress = lambda done, of: None,
+    purpose: str | None = None,
 ) -> Exported:
     """Write a mart into a file, or into a folder under a name of its own; a package is a folder.
 
     ``release`` is a kept release of the month, what readers see by default. ``bom`` marks csv as UTF-8 for
-    spreadsheets. ``raw`` leaves text as it stands. Nothing is seen at its place before it is complete.
-    Raises UsageError P06-EXPORT-001 .. 004; P06Error P06-EXPORT-005, 007; P06Error P06-RELEASE-009, 010 when the release
+    spreadsheets. ``raw`` leaves text as it stands. ``purpose`` is why a restricted mart is taken: with it the reading role
+    is ``sensitive``, and the access log says who took it before a row is read. Nothing is seen at its place before it is
+    complete.
+    Raises UsageError P06-EXPORT-001 .. 004, 008; UsageError P06-DUTY-004 (purpose); P06Error P06-EXPORT-005, 007; P06Error P06-RELEASE-009, 010 when the release
     is no longer kept.
     """
-    with database.connect("analyst") as connection:
+    why = None if purpose is None else duty.reason(purpose)
+    with database.connect("analyst" if why is None else "sensitive") as connection:
         connection.execute("set transaction isolation level repeatable read read only")
         connection.execute("set local statement_timeout = 0")
         try:
@@ -151,6 +158,8 @@ def export(
         except psycopg.errors.ObjectNotInPrerequisiteState as error:
             code = str(error.diag.message_primary or "").partition(" ")[0]
             raise P06Error(code, period=period, release=release) from None
+        if why is not None and found.restricted:
+            _enter(found, why)
         try:
             files = _write(connection, found, to, kind, bom, raw, progress)
         except OSError as error:
@@ -161,7 +170,7 @@ def export(
 
 
 def marts(connection: psycopg.Connection[Any]) -> list[str]:
-    """Every view of schema marts."""
+    """Every view of schema marts this session may read."""
     rows = connection.execute(
         "select c.relname from pg_class as c where c.relnamespace = 'marts'::regnamespace and c.relkind = 'v'"
         " and has_table_privilege(c.oid, 'select') order by 1"
@@ -169,9 +178,22 @@ def marts(connection: psycopg.Connection[Any]) -> list[str]:
     return [name for (name,) in rows]
 
 
+def _enter(mart: Mart, why: str) -> None:
+    """Write into the access log who takes a restricted mart away, of which month, and why; kept whatever happens then."""
+    of = " ".join(source.release_id for source in mart.sources) or "every month"
+    with database.connect("admin") as connection:
+        connection.execute(
+            "insert into control.access_log (purpose, object) values (%s, %s)",
+            (f"export for {duty.person()}: {why}", f"marts.{mart.name} {of}"),
+        )
+        seal.enter_entered(connection)
+
+
 def _mart(connection: psycopg.Connection[Any], name: str, period: Period | None, release: str | None) -> Mart:
     known = marts(connection)
     if name not in known:
+        if _is_restricted(connection, name):
+            raise UsageError("P06-EXPORT-008", mart=name)
         raise UsageError("P06-EXPORT-001", known=" ".join(known))
     columns = _columns(connection, name)
     of_months = "period" in {column.name for column in columns}
@@ -202,7 +224,20 @@ def _mart(connection: psycopg.Connection[Any], name: str, period: Period | None,
     comment = connection.execute("select obj_description(%s::regclass)", (f'marts."{name}"',)).fetchone()
     said = _both(comment[0] if comment else None)
     footnotes = _footnotes(connection, name, period, release, known)
-    return Mart(name, *said, columns, period, sources, footnotes, query, int(count[0]) if count else 0)
+    counted = int(count[0]) if count else 0
+    closed = _is_restricted(connection, name)
+    return Mart(name, *said, columns, period, sources, footnotes, query, counted, closed)
+
+
+def _is_restricted(connection: psycopg.Connection[Any], name: str) -> bool:
+    """Whether a view of schema marts is there that role sensitive reads and a plain analyst does not."""
+    row = connection.execute(
+        "select exists (select from pg_class where relnamespace = 'marts'::regnamespace and relkind = 'v'"
+        " and relname = %s and has_table_privilege('p06_sensitive', oid, 'select')"
+        " and not has_table_privilege('p06_analyst', oid, 'select'))",
+        (name,),
+    ).fetchone()
+    return bool(row and row[0])
 
 
 def _plain(column: Column) -> sql.Composable:
@@ -437,6 +472,13 @@ def _notes(mart: Mart, raw: bool) -> list[tuple[str, str]]:
             )
         )
     told += [(f"Chú thích: {vi}", f"Footnote: {en}") for vi, en in mart.footnotes]
+    if mart.restricted:
+        told.append(
+            (
+                "Dữ liệu hạn chế: chỉ vai trò sensitive được đọc, việc xuất đã ghi vào nhật ký truy cập. Giữ ở nơi chỉ những người đó mở được.",
+                "Restricted: read by role sensitive alone, and the export is in the access log. Keep it where they alone can open it.",
+            )
+        )
     told += [
         (
             "Ô trống: không có giá trị; ở các cột đếm theo nguồn nghĩa là chưa nhận được nguồn của kỳ.",
@@ -549,6 +591,7 @@ def _about(mart: Mart) -> dict[str, Any]:
         "mart": mart.name,
         "period": str(mart.period) if mart.period else None,
         "rows": mart.rows,
+        "restricted": mart.restricted,
         "releases": [
             {
                 "release_id": source.release_id,

@@ -84,7 +84,7 @@ def views() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     yield "approvals", "desk/approvals.html", "desk_approvals.html", {"questions": [question("waiting")], "answered": [question("published", "approve")]}  # fmt: skip
     yield "approval", "desk/approvals/7.html", "desk_approval.html", {"question": question("waiting"), "done": "", "titles": titles}  # fmt: skip
     yield "answered", "desk/approvals/7.html", "desk_approval.html", {"question": question("rejected", "reject"), "done": "stop", "titles": titles}  # fmt: skip
-    yield "refused", "desk/refused.html", "desk_refused.html", {"code": "P06-DUTY-005", "what": LONG, "next": LONG}
+    yield "refused", "desk/refused.html", "desk_refused.html", {"code": "P06-DUTY-005", "what": LONG, "next": LONG, "run": "p06 duties give lan reader --province 01"}  # fmt: skip
 
 
 @pytest.mark.parametrize("view", list(views()), ids=lambda view: view[0])

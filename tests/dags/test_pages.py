@@ -178,6 +178,12 @@ def test_nobody_sees_a_page_without_airflows_login_and_whoever_is_in_sees_the_si
         assert (seen, seen | refused) == (reached, set(AREAS)), account
         assert all("of a province" not in got["GET", f"/p06/{path}", account][1] for path in refused)
 
+    # whoever is refused, an administrator too, is told what gives this account this page; 15 of old is in 15 of today
+    for path, province in zip(
+        AREAS, (" --province 01", " --province 79", " --province 15", "", " --province 01"), strict=True
+    ):
+        assert f"<pre>p06 duties give admin reader{province}</pre>" in got["GET", f"/p06/{path}", "admin"][1], path
+
     # a form counts from a page of this server, in this session, and not otherwise
     for (one, code), (status, text, headers) in zip(FORMS, answers, strict=True):
         assert status == code, (one, status)

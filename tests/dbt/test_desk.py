@@ -107,6 +107,8 @@ def test_whoever_has_no_duty_is_refused_everything_but_the_entrance(pairs: dict[
     for address in ("desk/pairs.html", "desk/approvals.html", "desk/approvals/1.html", of(pairs[HANOI])):
         assert desk.get(NOBODY, "vi", address).status == 403, address
     assert send(NOBODY, pairs[HANOI], "accept").status == 403
+    assert b"<pre>p06 duties give x steward</pre>" in desk.get(NOBODY, "en", of(pairs[HANOI])).html
+    assert b"<pre>P06_OFFICERS=officer,x</pre>" in desk.get(NOBODY, "en", "desk/approvals.html").html
     assert "chưa được giao nhiệm vụ" in desk.get(NOBODY, "vi", "desk/index.html").html.decode()
     assert desk.get(LAN, "vi", "desk/approvals.html").status == 403, "a steward is no officer"
     duty.take("lan", "steward", HANOI)

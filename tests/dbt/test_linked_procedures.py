@@ -247,3 +247,87 @@ def test_a_late_month_of_events_is_read_by_the_three_months_after_it_and_by_no_o
     assert [sentence.partition("; ")[2] for sentence in told] == [
         "the events of 2024-02 are followed up to 2024-03, so their steps are asked for again"
     ]
+
+
+def test_each_step_at_its_edge(warehouse: Warehouse) -> None:
+    """Of February: what a day more or less, another kind of card, or another number would have told."""
+    day_30, day_31 = date(2024, 1, 30), date(2024, 1, 29)  # before 29 February
+    waits, late, before, other, ended, ahead, by_code, by_number, two, apart, twin = range(1224000104, 1224000115)
+    cards = {
+        before: {"card_valid_from": date(2024, 1, 4)},  # before the birth was registered: no days, not minus two
+        other: {"object_code": "HS", "insurance_card_no": "HS1010000000001"},
+        ended: {"card_valid_to": date(2024, 2, 28)},
+        ahead: {"card_valid_from": date(2024, 3, 1)},
+        by_code: {"insurance_card_no": None},
+        by_number: {"object_code": None},
+    }
+    of_two, of_before = {"old_id": "111111111"}, {"old_id": "222222222"}
+    births = [
+        event(waits, "birth", registered=day_30),
+        event(late, "birth", registered=day_31),
+        *(event(number, "birth") for number in cards),
+        # an old number of two people; one whose owner agrees beside the number of somebody else; a name of two people
+        event(two, "birth", stated=False) | of_two,
+        event(apart, "birth") | of_before | {"full_name": registered(before)["full_name"], "birth_date": OLD},
+        event(twin, "birth", stated=False),
+    ]
+    unknown, paid, told_twice, first, too_old = range(1150000201, 1150000206)
+    deaths = [
+        event(number, "death", registered=on)
+        for number, on in ((unknown, REGISTERED), (paid, REGISTERED), (told_twice, REGISTERED),
+                           (first, date(2023, 11, 1)), (too_old, date(2023, 10, 31)))
+    ]  # fmt: skip
+    alike = [registered(number, full_name="Hai Người", **of_two) for number in (1224000201, 1224000202)]
+    warehouse.register(
+        "2024-01", *(registered(number) | (of_before if number == before else {}) for number in cards), *alike,
+        registered(apart, full_name="Người Khác", birth_date=BORN, sex="M"),
+        registered(twin, full_name="Trùng Tên"), registered(twin + 26, full_name="Trùng Tên"),
+        registered(paid), registered(told_twice), registered(first),
+    )  # fmt: skip
+    # by the register he died five days after the day that civil status has
+    warehouse.register("2024-02", registered(paid, status="deceased", death_date=date(2024, 1, 10)))
+    births[-1] |= {"full_name": "Trùng Tên"}
+    births[-3] |= {"full_name": "Hai Người"}
+    warehouse.sector("civil_status_event", "2024-01", *births, *deaths)
+    warehouse.sector("social_security_participation", "2024-02",
+                     *(card(number, date(2024, 1, 20)) | more for number, more in cards.items()))  # fmt: skip
+    warehouse.sector("social_security_payment", "2024-01", *[
+        payment(told_twice, "pension", date(2024, 1, 25)),
+        payment(told_twice, "pension", BORN),  # on the day itself
+        payment(told_twice, "funeral_allowance", date(2024, 1, 26)) | {"amount": 1000},
+        payment(unknown, "pension", date(2024, 1, 25)),
+    ])  # fmt: skip
+    warehouse.sector("social_security_payment", "2024-02", *[
+        # the sender uses a number of January again
+        payment(told_twice, "pension", date(2024, 2, 25)) | key(told_twice, date(2024, 1, 25)),
+        payment(paid, "pension", date(2024, 1, 8)),  # after the one death, before the other
+        payment(paid, "pension", date(2024, 1, 10)),
+        payment(paid, "pension", date(2024, 2, 20)),
+    ])  # fmt: skip
+    warehouse.build("2024-02", test=False)
+
+    names = {key(number, kind)["record_key"]: number for kind in ("birth", "death")
+             for number in (*range(waits, twin + 1), *range(unknown, too_old + 1))}  # fmt: skip
+    told = {
+        names[row[0]]: row[1:]
+        for row in warehouse.rows("select record_key, number_state, health_card_state, days_to_health_card from marts.linked_birth")
+    }  # fmt: skip
+    assert told == {
+        waits: ("waiting", "waiting", None), late: ("overdue", "overdue", None),
+        before: ("done", "done", 0), other: ("done", "overdue", None), ended: ("done", "overdue", None),
+        ahead: ("done", "overdue", None), by_code: ("done", "done", 14), by_number: ("done", "done", 14),
+        two: ("overdue", "overdue", None), apart: ("overdue", "overdue", None), twin: ("overdue", "overdue", None),
+    }  # fmt: skip
+    told = {
+        names[row[0]]: row[1:]
+        for row in warehouse.rows("select record_key, payments_after_death, amount_after_death::int, last_paid_on::text, is_still_paid"
+                                  " from marts.linked_death")
+    }  # fmt: skip
+    assert told == {
+        unknown: (1, 100, "2024-01-25", False), paid: (3, 300, "2024-02-20", True),
+        told_twice: (2, 200, "2024-02-25", True), first: (0, 0, None, False),
+    }  # fmt: skip
+    assert warehouse.rows(AFTER_DEATH) == [
+        ("02-01", "pension", "2024-02-20", "2024-01-10", "register", 41),
+        ("02-01", "pension", "2024-02-25", "2024-01-05", "civil_status", 51),
+    ]

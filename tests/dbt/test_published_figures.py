@@ -87,9 +87,15 @@ RULES: list[tuple[Row, str, str, str | None]] = [
     ({"total": "10", "parts": "3+6", "parts_are_all": "no"}, "part_sum", "derived", "9"),
     ({"total": "10", "parts": "5+6", "parts_are_all": "no"}, "part_sum", "discrepancy", "11"),
     ({"parts": "3+6", "parts_are_all": "yes"}, "sum", "derived", "9"),
+    # 9.6 give or take 0.1, the root of four times 0.05 squared, and not four times 0.05
+    ({"total": "9.8 M", "parts": "2.4 M+2.4 M+2.4 M+2.4 M", "parts_are_all": "yes"}, "sum", "discrepancy", "9600000"),
+    # 3.25 and 6.55 would be 9.80, and stay below 9.85
+    ({"total": "9.8 M", "parts": "3.3 M+6.6 M", "parts_are_all": "no"}, "part_sum", "derived", "9900000"),
     # half of a rounded half: 15 of 30 may be 14.5 of 30.5 to 15.5 of 29.5
     ({"numerator": "15 M", "denominator": "30 M", "percent": "51 %"}, "share", "match", "50"),
     ({"numerator": "15 M", "denominator": "30 M", "percent": "53 %"}, "share", "discrepancy", "50"),
+    # an exact number of a rounded one: 49.2 to 50.8
+    ({"numerator": "15,000,000", "denominator": "30 M", "percent": "51 %"}, "share", "match", "50"),
     ({"percent": "60 %", "change": "20 %", "readings": "points|relative"}, "change", "ambiguous", None),
     ({"percent": "60 %", "change": "20 %", "readings": "points"}, "change", "derived", "40"),
     ({"percent": "60 %", "change": "20 %", "readings": "relative"}, "change", "derived", "50"),
@@ -113,6 +119,12 @@ def test_a_printed_figure_is_compared_with_what_the_warehouse_publishes(
     warehouse: Warehouse, register: Register
 ) -> None:
     card = {"id_card_issued_on": "2020-01-01"}
+    # an earlier release of the month said otherwise
+    warehouse.register("2024-01", {"citizen_id": AN})
+    warehouse.sector(
+        "bank_kyc", "2024-01", {"institution_code": "B9", "customer_ref": "9", "institution_kind": "credit_institution"}
+    )
+    warehouse.build("2024-01", test=False)
     warehouse.register("2024-01", {"citizen_id": AN} | card, {"citizen_id": BE} | card, {"citizen_id": BE + 1})
     files = [
         {"institution_code": name, "customer_ref": str(number), "institution_kind": kind, "channel": "app",
@@ -136,6 +148,8 @@ def test_a_printed_figure_is_compared_with_what_the_warehouse_publishes(
         {"figure_id": "i", "total": "3", "indicator_code": "kyc_credit_institutions"},
         {"figure_id": "j", "total": "1", "indicator_code": "kyc_payment_intermediaries"},
         {"figure_id": "k", "total": "1"},
+        {"figure_id": "l", "percent": "70 %", "numerator": "2", "denominator": "3"}
+        | rate,  # what is printed is compared
     )
     found = warehouse.rows(
         "select figure_id, rule, verdict, computed_value::text, difference::text from marts.published_comparison"
@@ -153,6 +167,7 @@ def test_a_printed_figure_is_compared_with_what_the_warehouse_publishes(
         ("i", "count", "discrepancy", "2", "-1"),
         ("j", "count", "match", "1", "0"),
         ("k", "none", "not_available", None, None),
+        ("l", "indicator", "discrepancy", "66.666667", "-3.333333"),
     ]
     assert warehouse.rows("select indicator_code, area_level, value, unit from marts.indicator_count order by 1") == [
         ("kyc_credit_institutions", "nation", 2, "institution"), ("kyc_payment_intermediaries", "nation", 1, "institution"),
@@ -252,19 +267,27 @@ def test_another_printed_figure_makes_no_month_outdated(register: Register) -> N
     assert build.model_hash() == before
 
 
-def test_a_change_on_the_month_before_is_told_in_points(warehouse: Warehouse) -> None:
+def test_a_change_on_the_month_before_and_the_distance_to_the_target_are_told_in_points(
+    warehouse: Warehouse, register: Register
+) -> None:
+    targets = settings().dbt_project / "seeds" / "indicator_target.csv"
+    with targets.open("a", encoding="utf-8") as file:
+        file.write("id_card_rate,0.4,2025-12-31,900,,\n")
+    marts.sync()
     card = {"id_card_issued_on": "2020-01-01"}
     warehouse.register("2024-01", {"citizen_id": AN} | card, *({"citizen_id": BE + n} for n in range(3)))
     assert warehouse.build("2024-01") == []
     warehouse.register("2024-02", {"citizen_id": BE} | card)
     assert warehouse.build("2024-02") == []
     assert warehouse.rows(
-        "select period::text, area_code, value::text, previous_value::text, change_points::text from marts.indicator_change"
+        "select period::text, area_code, value::text, previous_value::text, change_points::text, target_points::text"
+        " from marts.indicator_change"
         " where indicator_code = 'id_card_rate' order by 1, 2"
     ) == [
-        ("2024-01-01", "01", "0.2500000000", None, None), ("2024-01-01", "VN", "0.2500000000", None, None),
-        ("2024-02-01", "01", "0.5000000000", "0.2500000000", "25.000000"),
-        ("2024-02-01", "VN", "0.5000000000", "0.2500000000", "25.000000"),
+        ("2024-01-01", "01", "0.2500000000", None, None, "-15.000000"),
+        ("2024-01-01", "VN", "0.2500000000", None, None, "-15.000000"),
+        ("2024-02-01", "01", "0.5000000000", "0.2500000000", "25.000000", "10.000000"),
+        ("2024-02-01", "VN", "0.5000000000", "0.2500000000", "25.000000", "10.000000"),
     ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from p06 import airflow_api, credentials, database, doctor, token
+from p06 import airflow_api, credentials, database, doctor, duty, marts, token
 from p06.settings import settings
 from tests.sender import Sender, superuser
 
@@ -137,6 +137,24 @@ def test_a_landing_that_is_no_folder_and_a_broken_contract(
     with env(monkeypatch, P06_CONTRACTS=tmp_path / "contracts"):
         found = {one.check: one for one in doctor.examine() if one.state == "bad"}
     assert "bank_kyc" in found["contracts"].found and found["contracts"].mend
+
+
+def test_nobody_may_open_a_provinces_page(sender: Sender) -> None:
+    marts.sync()
+    path = airflow_api.port_file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("1")  # Airflow was started here, and gave its accounts nothing
+    try:
+        [asked] = [one for one in doctor.examine() if one.check == "duties"]
+        assert asked.state == "note" and "p06 duties give admin reader" in asked.mend, "a first start goes on"
+        duty.give("lan", "steward")
+        assert states()["duties"] == "note", "pairs are no pages"
+        duty.give("lan", "reader", "01")
+        assert states()["duties"] == "good"
+    finally:
+        path.unlink()
+        with superuser() as connection:
+            connection.execute("truncate control.duty_entry")
 
 
 def test_a_disk_that_is_nearly_full(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,12 @@ def visit(number: int, code: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+PERSON = {
+    "citizen_id": PEOPLE[0]["citizen_id"], "full_name": "Nguyễn Thị A", "birth_date": date(1990, 5, 20), "sex": "F",
+    "commune_code": "00004",
+}  # fmt: skip
+
+
 @pytest.fixture(scope="module", autouse=True)
 def released(home: Path) -> Iterator[None]:
     """One month of forty people and twelve visits whose texts are hostile, released twice, the second time with more."""
@@ -51,6 +57,7 @@ def released(home: Path) -> Iterator[None]:
         warehouse = fresh()
         warehouse.register("2024-01", *PEOPLE)
         warehouse.sector("health_visit", "2024-01", *(visit(n, text) for n, text in enumerate(PAYLOADS)))
+        warehouse.sector("party_member", "2024-01", {**PERSON, "member_no": "M1", "card_dossier": "issued"})
         warehouse.build("2024-01", test=False)
         warehouse.sector(
             "health_visit", "2024-01", *(visit(n, text) for n, text in enumerate([*PAYLOADS, *["J20"] * 6000]))
@@ -311,3 +318,50 @@ def test_an_analyst_can_write_nothing_anywhere() -> None:
         assert rows == (0, False)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("create temporary table mine (x integer)")
+
+
+def logged() -> list[tuple[str, str]]:
+    with database.connect("admin") as connection:
+        return connection.execute("select object, purpose from control.access_log order by entry_id").fetchall()
+
+
+@pytest.mark.parametrize("view", ["fct_party_member", "fct_party_member_restated"])
+def test_a_restricted_mart_is_taken_by_a_word_and_a_reason_that_are_kept(tmp_path: Path, view: str) -> None:
+    before = logged()
+    to = tmp_path / "members.xlsx"
+    for wrong, code in (
+        ({}, "P06-EXPORT-008"),
+        ({"purpose": ""}, "P06-DUTY-004"),
+        ({"purpose": "of 001089000123"}, "P06-DUTY-004"),
+    ):
+        with pytest.raises(UsageError) as refused:
+            export.export(view, to, "xlsx", JANUARY, **wrong)
+        assert refused.value.code == code
+    assert logged() == before and not to.exists()
+    done = export.export(view, to, "xlsx", JANUARY, purpose="progress of the cards")
+    assert done.rows == 1
+    [(taken, purpose)] = logged()[len(before) :]
+    assert taken == f"marts.{view} 2024-01.2"
+    assert purpose.startswith("export for ") and purpose.endswith(": progress of the cards")
+    notes = CalamineWorkbook.from_path(to).get_sheet_by_name("Ghi chú · Notes").to_python()
+    assert any("Restricted" in str(en) for _, en in notes)
+    with database.connect("admin") as connection:
+        sealed = "select count(*) from control.seal where subject = 'access_log' and content like %s"
+        assert connection.execute(sealed, (f"%{taken}%",)).fetchone() == (1,), "under the ledger's seal"
+    # a mart everybody reads is nobody's secret: the word changes nothing, and nothing is logged
+    export.export("indicator", tmp_path / "i.csv", "csv", JANUARY, purpose="out of habit")
+    assert len(logged()) == len(before) + 1
+
+
+def test_the_command_line_wants_the_word_and_the_reason(tmp_path: Path) -> None:
+    asked = ["export", "fct_party_member", "--period", "2024-01", "--to", str(tmp_path / "m.csv")]
+    runner = CliRunner()
+    for words, code in (
+        ([], "P06-EXPORT-008"),
+        (["--why", "cards"], "P06-EXPORT-008"),
+        (["--restricted"], "P06-DUTY-004"),
+    ):
+        wrong = runner.invoke(app, [*asked, *words])
+        assert isinstance(wrong.exception, UsageError) and wrong.exception.code == code, words
+    assert runner.invoke(app, [*asked, "--restricted", "--why", "cards"]).exit_code == 0
+    assert (tmp_path / "m.csv").read_text("utf-8").count("issued") == 1

@@ -15,7 +15,7 @@ from p06.errors import P06Error, UsageError
 from p06.period import Period
 from p06.scorecard import Score
 from p06.settings import settings
-from p06.site import committee, evidence, figure, indicators, place, provinces, scorecard, subject
+from p06.site import committee, evidence, figure, indicators, place, provinces, scorecard, subject, withheld
 from p06.site.page import FOLDER, SECTIONS, render
 from p06.site.tiles import tiles
 from p06.site.words import LANGUAGES, Words, guarded, texts
@@ -54,6 +54,7 @@ def made() -> set[str]:
         for end in ("", "_about")
     }
     parts |= {f"help.sign_{one}" for one in ("passed", "warned", "blocked", "waived", "unasked")}
+    parts |= {f"committee.{one}" for one in ("not_received", "withheld", "no_rows", "no_figure")}
     parts |= {f"desk.duty_{one}" for one in duty.KINDS}
     parts |= {f"desk.agrees_{one}" for one in ("yes", "near", "no", "absent")}
     parts |= {f"desk.field_{one}" for one in (*steward.AGREEMENTS, "citizen_id", "old_id")}
@@ -311,10 +312,94 @@ def test_a_register_nobody_awaits_yet_is_not_missing_on_a_sheet() -> None:
     due = {name for name, known in found.contracts.items() if known.due_from is None}
     sheet = next(one for one in committee.pages(found, Words("en")) if one.address == "scorecard/2025-08/VN.html")
     assert {source for source, _, _ in sheet.content["sources"]} == due | {"cadre", "party_member"}
-    missing = len(due - {"bank_kyc"}) + 1
-    assert len(sheet.content["missing"]) == missing, "what was due or refused, and no figure of a later month"
+    absent = due - {"bank_kyc"} | {"party_member"}
+    [missing] = sheet.content["missing"]
+    assert missing.startswith("Not received: ") and missing.count(";") == len(absent) - 1
+    assert "dossier" in missing, "what was due or refused, and no figure of a later month"
     board = next(one for one in scorecard.pages(found, Words("en")) if one.address == "scorecard.html")
     assert {source for source, _, _ in board.content["rows"]} == due | {"cadre", "party_member"}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "hidden"),
+    [
+        ({"01": 10, "04": 12}, ""),
+        ({"01": 9, "04": 10, "08": 11}, "01 04"),  # one alone is the rest of the sum
+        ({"01": 3, "04": 4, "08": 11, "11": 50}, "01 04 08"),  # 7 between them would still be a small number told
+        ({"01": 6, "04": 7, "08": 11}, "01 04"),
+        ({"01": 1}, "01"),
+    ],
+)
+def test_a_part_of_a_sum_is_withheld_with_another_that_would_tell_it(sizes: dict[str, int], hidden: str) -> None:
+    assert withheld.too_small(sizes, 10) == set(hidden.split())
+
+
+def test_small_numbers_of_a_restricted_source_stand_on_no_page_and_others_are_exact(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    day = date(2025, 8, 1)
+
+    def evident() -> evidence.Evidence:
+        """Members by province: 9007 in 01, 9 in 04, 8011 in 08; of 04's communes one has 9, of 08's 8001 and 10."""
+        found = evidence.Evidence(contract.load_all())
+        found.provinces = [(code, date(2025, 7, 1), None, f"Tỉnh {code}") for code in ("01", "04", "08")]
+        found.releases = [
+            evidence.Release("2025-08.1", day, 1, datetime(2025, 9, 1, tzinfo=timezone.utc), "clean", None, True)
+        ]
+        sizes = {"VN": 17027, "01": 9007, "04": 9, "08": 8011, "00001": 9, "00801": 8001, "00802": 10}
+        found.commune_names = {"00001": ("Xã Một", "04"), "00801": ("Xã Hai", "08"), "00802": ("Xã Ba", "08")}
+        levels = {2: "province", 5: "commune"}
+        for code in (
+            "party_card_dossier_rate",
+            "match_rate.party_member",
+            "match_rate.bank_kyc",
+            "health_card_on_app_rate",
+        ):
+            rows = [
+                evidence.Figure(code, day, "nation" if area == "VN" else levels[len(area)], area, size, size, 1.0)
+                for area, size in sizes.items()
+            ]
+            found.figures += [one for one in rows if one.level != "commune"]
+            found.communes += [one for one in rows if one.level == "commune"]
+        for source in ("party_member", "bank_kyc"):
+            provinces_of = {area: size for area, size in sizes.items() if len(area) == 2}
+            found.scores += [Score(day, source, area, "matched", n, n, 1.0) for area, n in provinces_of.items()]
+            found.matched += [(area, source, "id", n) for area, n in provinces_of.items() if area != "VN"]
+        return found
+
+    found = evident()
+    withheld.withhold(found)
+    areas = {code: {one.area for one in (*found.figures, *found.communes) if one.code == code} for code in
+             ("party_card_dossier_rate", "match_rate.party_member", "match_rate.bank_kyc", "health_card_on_app_rate")}  # fmt: skip
+    everywhere = {"VN", "01", "04", "08", "00001", "00801", "00802"}
+    assert areas == {
+        "party_card_dossier_rate": {"VN", "01"}, "match_rate.party_member": {"VN", "01"},
+        "match_rate.bank_kyc": everywhere, "health_card_on_app_rate": everywhere,
+    }  # fmt: skip
+    assert [one[:2] for one in found.matched if one[1] == "party_member"] == [("01", "party_member")]
+    for language in LANGUAGES:
+        words = Words(language)
+        made = [*indicators.pages(found, words), *provinces.pages(found, words), *committee.pages(found, words),
+                *scorecard.pages(found, words)]  # fmt: skip
+        html = {one.address: render(one, words, {"newest_release": None, "sign": figure.mark}).decode() for one in made}
+        of_members = {path for path in html if "party" in path}
+        assert "indicators/party_card_dossier_rate/communes-08.html" not in html
+        for path, text in html.items():
+            told = {"fewer than 10", "Fewer than 10", "dưới 10", "Dưới 10"}
+            if path in of_members or path in ("provinces/04.html", "provinces/08.html", "scorecard/2025-08/04.html"):
+                assert any(one in text for one in told), path
+            if path in of_members:
+                assert not re.search(r"\b8[.,]?011\b", text) and "Tỉnh 04" in text, path
+    csv = {path: content.decode("utf-8-sig") for path, content, _ in indicators.files(found)}
+    assert "8011" not in csv["csv/party_card_dossier_rate.csv"] and "8011" in csv["csv/match_rate.bank_kyc.csv"]
+    assert "csv/match_rate.party_member-communes.csv" not in csv
+    monkeypatch.setenv("P06_SHOWN_FROM", "1")
+    found = evident()
+    withheld.withhold(found)
+    assert (
+        found.withheld == []
+        and {one.area for one in found.figures} | {one.area for one in found.communes} == everywhere
+    )
 
 
 def test_the_bars_of_a_sum_add_up_on_the_page() -> None:

@@ -73,7 +73,7 @@ def guarded() -> Any:
         if not may_see(user.get_name(), area):
             from p06 import desk
 
-            return reply(desk.refused(caller(request, user), path, "P06-DUTY-005"))
+            return reply(desk.refused(caller(request, user), path, "P06-DUTY-005", area))
         return Response(found.read_bytes(), media_type=KINDS[found.suffix], headers=HEADERS)
 
     def reply(said: Any) -> Response:

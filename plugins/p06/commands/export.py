@@ -23,6 +23,15 @@ def export(
     raw: Annotated[
         bool, typer.Option("--raw", help="Leave text as it stands: a cell may be a formula to a spreadsheet.")
     ] = False,
+    restricted: Annotated[
+        bool,
+        typer.Option(
+            "--restricted", help="Read as role sensitive: marts whose contract says `access: restricted`; wants --why."
+        ),
+    ] = False,
+    why: Annotated[
+        str | None, typer.Option("--why", help="What a restricted mart is for; it stands in the access log.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
 ) -> None:
     """A mart as csv, workbook, parquet or data package, as analysts see it, with where it comes from.
@@ -34,7 +43,17 @@ def export(
 
     month = Period.parse(period) if period else None
     with Bar(f"exporting {mart}") as bar:
-        done = exporting.export(mart, to, exporting.kind_of(to, kind), month, release, bom, raw, bar.move)
+        done = exporting.export(
+            mart,
+            to,
+            exporting.kind_of(to, kind),
+            month,
+            release,
+            bom,
+            raw,
+            bar.move,
+            (why or "") if restricted else None,
+        )
     if as_json:
         show_json(done.as_dict())
         return

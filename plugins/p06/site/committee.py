@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from p06.dimension import Dimension
 from p06.period import Period
 from p06.scorecard import NATION, Verdict
-from p06.site import indicators, scorecard, subject
+from p06.site import indicators, scorecard, subject, withheld
 from p06.site.evidence import Evidence, Figure
 from p06.site.page import Page
 from p06.site.scorecard import Table
 from p06.site.words import Words
 
 NOTES = 5  # footnotes a sheet has room for
-_MISSING = 8
+_NAMED = 8  # names a line of what is missing has room for
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,6 @@ def _sheet(
         (source, subject.title(found, words, source), [_cell(scores, period, source, word, area) for word in _WORDS])
         for source in scores.sources(period)
     ]
-    missing = list(_missing(scores, words, period, area, rows, names))
     notes = [one for one in found.footnotes if Period.of(one.period) == period]
     texts = list(dict.fromkeys(words.pair(one.en, one.vi) for one in notes))
     content = {
@@ -95,8 +94,7 @@ def _sheet(
         "dimensions": _WORDS,
         "sources": sources,
         "any_whole": any(cell.whole for _, _, cells in sources for cell in cells),
-        "missing": missing[:_MISSING],
-        "missing_more": max(len(missing) - _MISSING, 0),
+        "missing": list(_missing(scores, words, period, area, rows, names)),
         "notes": texts[:NOTES],
         "notes_more": max(len(texts) - NOTES, 0),
         "density": density(len(rows) + len(sources)),
@@ -123,20 +121,33 @@ def _cell(scores: Table, period: Period, source: str, word: Dimension, area: str
 def _missing(
     scores: Table, words: Words, period: Period, area: str, rows: list[Row], names: dict[str, str]
 ) -> Iterator[str]:
-    """What a reader might look for and does not find: sources, rows of the province, figures that others have."""
+    """What a reader might look for and does not find, a line for each reason."""
     found = scores.found
-    for source in scores.sources(period):
-        title = subject.title(found, words, source)
-        if not scores.of(period, source):
-            yield words.t("committee.not_received", source=title)
-        elif area != NATION and not scores.of(period, source, area):
-            yield words.t("committee.no_rows", source=title)
-    there = {row.code for row in rows}
+    sources = {source: subject.title(found, words, source) for source in scores.sources(period)}
+    small = [source for source in sources if (source, period, area) in found.withheld_places]
+    absent = [source for source in sources if not scores.of(period, source)]
+    empty = [
+        source
+        for source in sources
+        if area != NATION and source not in (*small, *absent) and not scores.of(period, source, area)
+    ]
     level = "nation" if area == NATION else "province"
     wanted = {one.code for one in found.figures if one.level == level and Period.of(one.period) <= period}
-    for code in names:
-        if code in wanted and code not in there:
-            yield words.t("committee.no_figure", name=names[code])
+    there = {row.code for row in rows} | {
+        one.code for one in found.withheld if (one.period, one.area) == (period, area)
+    }
+    reasons = (
+        ("not_received", [sources[one] for one in absent]),
+        ("withheld", [sources[one] for one in small]),
+        ("no_rows", [sources[one] for one in empty]),
+        ("no_figure", [name for code, name in names.items() if code in wanted - there]),
+    )
+    for reason, told in reasons:
+        if told:
+            named = "; ".join(told[:_NAMED])
+            if len(told) > _NAMED:
+                named += "; " + words.t("committee.others", count=words.number(len(told) - _NAMED))
+            yield words.t(f"committee.{reason}", names=named, least=words.number(withheld.least()))
 
 
 _WORDS = subject.DIMENSIONS

@@ -18,6 +18,7 @@ from p06.contract import Contract
 from p06.errors import P06Error
 from p06.period import Period, months
 from p06.scorecard import Measure, Score
+from p06.site.withheld import Place, Withheld, least, withhold
 
 ROLE = "quality"
 TREND = 24  # months a trend shows
@@ -255,6 +256,8 @@ class Evidence:
     marts: list[Mart] = field(default_factory=list)
     footnotes: list[Footnote] = field(default_factory=list)
     scores: list[Score] = field(default_factory=list)  # whole sources; provinces of the newest months
+    withheld: list[Withheld] = field(default_factory=list)  # figures that speak of too few records to be shown
+    withheld_places: frozenset[Place] = frozenset()  # source, month and area they are of
 
     @cached_property
     def released(self) -> list[Period]:
@@ -380,6 +383,7 @@ def read() -> Evidence:
         with connection.transaction():
             connection.execute("set transaction isolation level repeatable read")
             _read_all(connection, found)
+    withhold(found)
     return found
 
 
@@ -387,7 +391,8 @@ def mark() -> str:
     """What changes whenever pages may: the newest moves of the ledger, in a few look-ups."""
     with database.connect(ROLE, autocommit=True) as connection:
         row = connection.execute(_MARK).fetchone()
-    return " ".join(str(part) for part in row or ())
+    restricted = sorted(name for name, known in contract.load_all().items() if known.restricted)
+    return " ".join(str(part) for part in (*(row or ()), least(), ",".join(restricted)))
 
 
 def reason_of(check: suite.Check, language: str) -> str:

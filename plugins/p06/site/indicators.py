@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from p06.duty import NATION
 from p06.period import Period
-from p06.site import figure, subject, tiles
+from p06.site import figure, subject, tiles, withheld
 from p06.site.evidence import TREND, Edition, Evidence, Figure
 from p06.site.page import Page
 from p06.site.words import Words
@@ -124,6 +124,7 @@ def _indicator(
         by_province[found.commune_names.get(one.area, ("", ""))[1]].append(one)
     names = found.provinces_in(newest)
     shared = {
+        "least": withheld.least() if withheld.sources(found, code) else None,
         "code": code,
         "meaning": known,
         "months": months[::-1],
@@ -144,6 +145,7 @@ def _indicator(
                 "whole": period is None,
                 "trend": drawn if period is None else None,
                 "history": [(one, editions[Period.of(one.period)]) for one in shown[::-1]] if period is None else [],
+                "withheld": withheld.names(found, code, month),
                 "nation": next(one for one in nation if Period.of(one.period) == month),
                 "notes": [
                     n for n in found.footnotes
@@ -159,7 +161,8 @@ def _indicator(
                 f"indicators/{code}/communes-{province}.html", "indicators", "communes.html",
                 f"{known.name}: {names[province]}",
                 {"of_period": newest, "names": found.commune_names, "figures": figures, "code": code, "meaning": known,
-                 "province": names[province], "province_code": province},
+                 "province": names[province], "province_code": province, "least": shared["least"],
+                 "withheld": withheld.names(found, code, newest, province)},
                 (*trail, (f"indicators/{code}.html", known.name)), found.area_of(province, newest),
             )  # fmt: skip
 

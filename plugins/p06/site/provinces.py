@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from p06.period import Period
-from p06.site import indicators, subject
+from p06.site import indicators, subject, withheld
 from p06.site.evidence import Evidence, Figure
 from p06.site.page import Page
 from p06.site.words import Words
@@ -60,7 +60,9 @@ def pages(found: Evidence, words: Words) -> Iterator[Page]:
         ]  # fmt: skip
         yield Page(
             f"provinces/{province}.html", "indicators", "province.html", name,
-            {"of_period": newest, "rows": rows, "matched": matched, "province": province},
+            {"of_period": newest, "rows": rows, "matched": matched, "province": province, "least": withheld.least(),
+             "withheld": [indicators.meaning(found, words, one.code).name for one in found.withheld
+                          if (one.period, one.area) == (newest, province)]},
             (*trail, ("provinces.html", title)), found.area_of(province, newest),
         )  # fmt: skip
 

@@ -12,7 +12,7 @@ from p06 import scorecard
 from p06.dimension import Dimension
 from p06.period import Period, months
 from p06.scorecard import NATION, Measure, Score, Verdict
-from p06.site import figure, subject
+from p06.site import figure, subject, withheld
 from p06.site.evidence import SHEETS, TREND, Evidence
 from p06.site.page import Page
 from p06.site.words import Words
@@ -147,6 +147,8 @@ def _source(scores: Table, words: Words, source: str, period: Period, trail: tup
             if scores.of(period, source, code)
         ],
         "sheet_address": sheet_address,
+        "least": withheld.least(),
+        "withheld": [name for code, name in by_name(found, period) if (source, period, code) in found.withheld_places],
     }
     return Page(f"scorecard/{source}.html", "scorecard", "scorecard_source.html", title, content, trail)
 
