@@ -122,8 +122,8 @@ def _replay(connection: Connection, one: Extract) -> Replayed:
                 _end(connection, one, number, "blocked")
                 raise GateBlocked("P06-QUAR-004", extract=one.extract_id)
             fault.point("replay.judged")
-            _accept(connection, one, leaf, counts, number, key)
-            state, named = "accepted", one.extract_id
+            _accept(connection, one, leaf, counts, number, key, attempt)
+            state = load.ACCEPTED
             fault.point("replay.accepted")
         except _Unchanged:
             state, named = "duplicate", one.extract_id
@@ -133,7 +133,7 @@ def _replay(connection: Connection, one: Extract) -> Replayed:
                 number - 1,
             )  # fmt: skip
         finally:
-            if not connection.closed:
+            if state != load.ACCEPTED and not connection.closed:
                 ledger.end(connection, attempt, state, named)
     quarantine.give_back(connection, contract, one.extract_id)
     return Replayed(
@@ -228,8 +228,10 @@ def _differs(connection: Connection, before: str, after: str) -> bool:
     return bool(row and row[0])
 
 
-def _accept(connection: Connection, one: Extract, leaf: str, counts: Counts, number: int, gate_key: str) -> None:
-    """Put the replay in the place of the accepted rows, in one transaction. Raises Busy P06-LOAD-033, P06-LOAD-038."""
+def _accept(
+    connection: Connection, one: Extract, leaf: str, counts: Counts, number: int, gate_key: str, attempt: int
+) -> None:
+    """Put the replay in the place of the accepted rows and close its attempt, in one transaction. Raises Busy P06-LOAD-033, P06-LOAD-038."""
 
     def put() -> None:
         with connection.transaction():
@@ -252,7 +254,8 @@ def _accept(connection: Connection, one: Extract, leaf: str, counts: Counts, num
                 raise Busy("P06-LOAD-038", source=one.source, period=one.period)
             freed = max(one.counts.quarantined - counts.quarantined, 0)
             quarantine.note(connection, one.source, one.period, one.extract_id, one.revision, leaf, freed)
-            _end(connection, one, number, "accepted")
+            _end(connection, one, number, load.ACCEPTED)
+            ledger.end(connection, attempt, load.ACCEPTED, one.extract_id)
             seal.enter(connection, "extract", [one.extract_id])
             fault.point("replay.accepting")
 
