@@ -45,7 +45,7 @@ def stopped(home: Path) -> list[tuple[int, str]]:
             if (
                 name in NAMES
                 and process.status() == psutil.STATUS_STOPPED
-                and process.environ()["P06_HOME"] == str(home)
+                and process.environ().get("P06_HOME") == str(home)
             ):
                 found.append((process.pid, NAMES[name]))
     return found
