@@ -533,9 +533,9 @@ def rollback(
     pages.renew(_reporter())
     print(f"{moved.period}: readers see {moved.to_release} instead of {moved.from_release}")
     if moved.register == "moved":
-        print("the register's history (dim_citizen) went back with it")
+        print("the register's history (dim_citizen) went along with it")
     elif moved.register == "stayed":
-        print("the register's history (dim_citizen) stayed as it is: a later release has moved it since")
+        print("the register's history (dim_citizen) stayed as it is: a later release or build has moved it since")
     alerts.send_what_waits(_reporter())
 
 
