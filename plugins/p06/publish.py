@@ -179,24 +179,25 @@ def _register_beside(
 ) -> tuple[str, int, Moved]:
     """The fingerprint of the target; the register state readers get with it, and what becomes of the one they see.
 
-    Back: the state goes back when the current release was the last to move it. Forward: to the one the target wrote,
-    unless a build has written over it since.
+    Back: the state goes back when the current release was the last to move it. Forward: to the one the target was
+    published with, unless a build has written over it since.
     """
     row = connection.execute(
-        "select t.fingerprint, c.register_state_before, c.register_state_after, t.register_state_before,"
-        " t.register_state_after, exists (select 1 from control.published as p inner join control.release as r"
-        "  using (release_id) where r.period <> c.period and r.register_state_after >= c.register_state_after),"
+        "select t.fingerprint, c.register_state_before, c.register_state_after, t.register_state_after,"
+        " exists (select 1 from control.published as p inner join control.release as r using (release_id)"
+        "  where r.period <> c.period and r.register_state_after >= c.register_state_after),"
         " exists (select 1 from vault.register_state_extract as e where e.state = t.register_state_after)"
         " from control.release as c cross join control.release as t where c.release_id = %s and t.release_id = %s",
         (current.release_id, target.release_id),
     ).fetchone()
     assert row is not None
-    fingerprint, before, after, target_before, target_after, built_on, readable = row
+    fingerprint, before, after, published_with, built_on, readable = row
     if target.build_id < current.build_id:
-        state, wrote, possible = before, after > before, pointer == after and not built_on
+        state, differs, possible = before, after > before, pointer == after and not built_on
     else:
-        state, wrote, possible = target_after, target_after > target_before and pointer < target_after, readable
-    return fingerprint, state, "untouched" if not wrote else "moved" if possible else "stayed"
+        further = target.build_id > current.build_id and published_with > pointer
+        state, differs, possible = published_with, further, readable
+    return fingerprint, state, "untouched" if not differs else "moved" if possible else "stayed"
 
 
 def doom(connection: psycopg.Connection[Any], kept: int) -> list[int]:
