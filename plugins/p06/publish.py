@@ -164,7 +164,8 @@ def rollback(
         ledger = Ledger(connection)
         inputs = ledger.inputs(period)
         newest = target.build_id == max(release.build_id for release in known) and fingerprint in inputs.known_as
-        if newest and not moves_history(connection, ledger, period) and not approval.standing(connection, period):
+        beside = register != "stayed" and not moves_history(connection, ledger, period)
+        if newest and beside and not approval.standing(connection, period):
             connection.execute("delete from control.hold where period = %s", (period.first_day,))
         else:
             hold(connection, period, "rollback", inputs.fingerprint, gate_key, None, who, why)
