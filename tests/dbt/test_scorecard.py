@@ -66,9 +66,7 @@ def month(warehouse: Warehouse) -> None:
         pupil("2024-03-31", citizen_id=NOBODYS, commune_code="00700", **DUNG_SELF),  # 7: a number nobody has
         pupil("2024-04-02", **CHI_SELF),  # 8: no number; matched by name; changed after the as-of date
         pupil("2023-11-10", citizen_id=EM, commune_code="00004", **EM_SELF),  # 9: 142 days old, at school elsewhere
-        pupil(
-            "2024-03-26", citizen_id=NOBODYS, commune_code="00700", **AN_SELF
-        ),  # 10: the number of 7 on another person
+        pupil("2024-03-26", citizen_id=EM, commune_code="00700", **AN_SELF),  # 10: An, with Em's number
         pupil("2024-03-27", citizen_id=CHI, **CHI_SELF),  # 11
     )
     # one row came twice; of three in quarantine two have a key in conflict, one of them in two columns
