@@ -54,7 +54,8 @@ def month(warehouse: Warehouse) -> None:
     gone = {"citizen_id": BE, "status": "deceased", "death_date": date(2024, 1, 20)} | BE_SELF
     warehouse.register("2024-02", gone)
     an = {"updated_at": "2024-03-30T00:00:00Z"} | AN_SELF
-    warehouse.register("2024-03", {"citizen_id": AN} | an, {"citizen_id": AN + 20} | an)  # another An, the same in all
+    # another An, the same in all, and somebody who is there once
+    warehouse.register("2024-03", {"citizen_id": AN} | an, {"citizen_id": AN + 20} | an, {"citizen_id": EM} | EM_SELF)
     warehouse.sector(
         "education_enrolment",
         "2024-03",
@@ -134,7 +135,7 @@ def test_each_measure_is_counted_by_hand_by_province_and_absent_where_a_source_c
     assert not visits.keys() & {"age_p50", "codes_current", "communes_named", "residence_agrees", "register_doubles"}
     assert accounts["id_found"] == (0, 1) and "sex_agrees" not in accounts, "nothing was found to be compared"
     register = told(warehouse, "population_register")
-    assert register["register_doubles"] == (1, 2) and not register.keys() & {"matched", "communes_named"}
+    assert register["register_doubles"] == (2, 3) and not register.keys() & {"matched", "communes_named"}
     books = told(warehouse, "health_ebook")
     assert books["id_found"] == (1, 1) and "dead_listed" not in books, "in it the dead stand as they should"
     assert told(warehouse, "land_parcel") == {}, "it was not received"
