@@ -10,3 +10,7 @@ begin
         execute format('alter role %I set default_transaction_isolation = %L', reader, 'repeatable read');
     end loop;
 end $$;
+
+-- Going forward again to a release, the publisher asks whether the register state it wrote is still readable.
+set role p06_owner;
+grant select on vault.register_state_extract to p06_publisher;

@@ -314,18 +314,20 @@ def check(
     )  # fmt: skip
     with Bar("checking"):
         verdict = checking.check(target, source, period, form, limit)
-    if as_json:
-        show_json(verdict.as_dict(show_values))
-    else:
-        for line in verdict.lines(show_values):
-            print(line)
-    if return_file is not None and verdict.contract is not None and verdict.heading is not None:
-        returnfile.write(return_file, verdict.contract, verdict.heading, verdict.findings, show_values)
-        print(f"return file: {return_file}", file=sys.stderr)
-    elif return_file is not None:
-        print("return file: none, since no row is judged of a delivery that would be refused", file=sys.stderr)
-    if write_manifest:
-        print(f"manifest: {checking.write_manifest(verdict)}", file=sys.stderr)
+    try:
+        if as_json:
+            show_json(verdict.as_dict(show_values))
+        else:
+            for line in verdict.lines(show_values):
+                print(line)
+    finally:  # whoever reads may have stopped, as `head` does: the files are written all the same
+        if return_file is not None and verdict.contract is not None and verdict.heading is not None:
+            returnfile.write(return_file, verdict.contract, verdict.heading, verdict.findings, show_values)
+            print(f"return file: {return_file}", file=sys.stderr)
+        elif return_file is not None:
+            print("return file: none, since no row is judged of a delivery that would be refused", file=sys.stderr)
+        if write_manifest:
+            print(f"manifest: {checking.write_manifest(verdict)}", file=sys.stderr)
     _exit(verdict.exit_code(strict))
 
 
@@ -533,9 +535,9 @@ def rollback(
     pages.renew(_reporter())
     print(f"{moved.period}: readers see {moved.to_release} instead of {moved.from_release}")
     if moved.register == "moved":
-        print("the register's history (dim_citizen) went back with it")
+        print("the register's history (dim_citizen) went along with it")
     elif moved.register == "stayed":
-        print("the register's history (dim_citizen) stayed as it is: a later release has moved it since")
+        print("the register's history (dim_citizen) stayed as it is: a later release or build has moved it since")
     alerts.send_what_waits(_reporter())
 
 

@@ -221,6 +221,7 @@ class Contract:
     approval: Approval = "never"  # when a month with its data waits for a quality officer before it is published
     synthetic: Mapping[str, Any] = field(default_factory=dict, compare=False)  # which rows a synthetic country has
     contacts: tuple[str, ...] = field(default=(), compare=False)  # addresses of the sender's desk
+    desk: tuple[str, str] = field(default=("", ""), compare=False)  # who answers for it, in English and Vietnamese
     hash: str = field(default="", compare=False)
 
     @property
@@ -491,6 +492,7 @@ class _Reader:
             synthetic=self.synthetic(own.get("synthetic")),
             approval=self.approval(own.get("approval")),
             contacts=self.contacts(document),
+            desk=self.desk(team),
         )
         object.__setattr__(contract, "hash", _hash(contract))
         return contract
@@ -788,6 +790,11 @@ class _Reader:
         if value not in get_args(Approval):
             self.fail("P06-CONTRACT-014", at="approval")
         return cast(Approval, value)
+
+    def desk(self, team: Any) -> tuple[str, str]:
+        """English and Vietnamese of the team's description, which is ``Vietnamese · English``; empty when it has none."""
+        vi, _, en = str(team.get("description") or "" if isinstance(team, dict) else "").partition(" · ")
+        return en, vi
 
     def contacts(self, document: dict[str, Any]) -> tuple[str, ...]:
         """The addresses of ``support``: where its ``url`` is a ``mailto:``."""

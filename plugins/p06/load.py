@@ -378,8 +378,8 @@ def _without_staging(
     if outcome is None:
         return None
     mismatches = verify()
-    if outcome == DUPLICATE and before:
-        known = ledger.extract(connection, before.extract_id)
+    if outcome in (DUPLICATE, STAGED):  # the records were counted then
+        known = held if outcome == STAGED else ledger.extract(connection, before.extract_id) if before else None
         rows = {file["sha256"]: file["rows"] for file in known.manifest["files"]} if known else {}
         mismatches += [
             P06Error("P06-LOAD-016", file=file.number, stated=file.rows, found=rows[file.sha256])

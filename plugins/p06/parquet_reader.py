@@ -26,6 +26,7 @@ from p06.scanner import ENCODING, NUL, RECORD_LIMIT
 
 _ROWS = 16384  # of one batch
 _FEW_ROWS = 64
+_UNTOLD_ROWS = 8  # of one batch where nothing tells how long its texts are
 _TEXT_LIMIT = 32 << 20  # bytes of text of one block; a dictionary can repeat one long text for a few bits a row
 _BUFFER = 1 << 20  # bytes of a column chunk read at once
 # Page checksums are verified where the writer left any; extension types are read as what they are stored as.
@@ -174,8 +175,8 @@ class ParquetReader:
         for group in groups:
             with self._decoding():
                 rows = self._batch_rows(file, group, names)
-                batches = file.values.iter_batches(
-                    batch_size=rows, row_groups=[group], columns=names, use_threads=False
+                batches = _gathered(
+                    file.values.iter_batches(batch_size=rows, row_groups=[group], columns=names, use_threads=False)
                 )
             while True:
                 with self._decoding():
@@ -195,11 +196,17 @@ class ParquetReader:
         """How many records of a row group to decode at once.
 
         A dictionary can repeat one long text for a few bits a row, so its longest text bounds the batch; it is found by
-        asking for one row with its dictionary.
+        asking for one row with its dictionary. Arrow cannot ask so of texts written as differences to each other, which
+        can repeat as much: then few rows are decoded at once, for about twice the time.
         """
-        first = next(
-            file.dictionaries.iter_batches(batch_size=1, row_groups=[group], columns=names, use_threads=False), None
-        )
+        try:
+            first = next(
+                file.dictionaries.iter_batches(batch_size=1, row_groups=[group], columns=names, use_threads=False), None
+            )
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            return _UNTOLD_ROWS  # or the pages are damaged, as reading them will tell
         dictionaries = (
             [column.dictionary for column in first.columns if pa.types.is_dictionary(column.type)] if first else []
         )
@@ -245,8 +252,30 @@ class ParquetReader:
         return texts.raw({name: text or None for name, text in named.items()})
 
 
+def _gathered(batches: Iterator[Any]) -> Iterator[Any]:
+    """The batches joined to such of ``_ROWS`` rows or ``_TEXT_LIMIT`` bytes, texts of one layout."""
+    held: list[Any] = []
+    rows = size = 0
+    for batch in batches:
+        held.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        if rows >= _ROWS or size >= _TEXT_LIMIT:
+            yield _joined(held)
+            held, rows, size = [], 0, 0
+    if held:
+        yield _joined(held)
+
+
+def _joined(batches: Sequence[Any]) -> Any:
+    batch = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+    if not any(map(pa.types.is_string_view, batch.schema.types)):
+        return batch
+    columns = [pc.cast(one, pa.string()) if pa.types.is_string_view(one.type) else one for one in batch.columns]
+    return pa.record_batch(columns, names=batch.schema.names)
+
+
 def _is_text(kind: Any) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _takes(column: Column, kind: Any) -> bool:

@@ -32,6 +32,9 @@ class Release:
     kept: bool
 
 
+Moved = Literal["untouched", "moved", "stayed"]
+
+
 @dataclass(frozen=True)
 class Rollback:
     """What a rollback moved."""
@@ -39,7 +42,7 @@ class Rollback:
     period: Period
     from_release: str
     to_release: str
-    register: Literal["untouched", "moved", "stayed"]
+    register: Moved
 
 
 def publish(connection: psycopg.Connection[Any], build_id: int, who: str, why: str | None = None) -> str:
@@ -125,6 +128,7 @@ def rollback(
     """Point readers back at a kept release of the period (the one before the current by default) and hold it there.
 
     Nothing is held when that is the newest release, and of the very inputs there are now: no build would make another.
+    The register's history goes along where it can.
     Raises UsageError P06-RELEASE-005 when the period has no such release, P06-RELEASE-006 when it is no longer kept.
     """
     with connection.transaction():
@@ -143,18 +147,7 @@ def rollback(
             raise UsageError("P06-RELEASE-005", period=period, release=to)
         if not target.kept:
             raise UsageError("P06-RELEASE-006", period=period, release=to)
-        before, after, target_fingerprint = connection.execute(  # type: ignore[misc]
-            "select c.register_state_before, c.register_state_after, t.fingerprint from control.release as c"
-            " cross join control.release as t where c.release_id = %s and t.release_id = %s",
-            (current.release_id, target.release_id),
-        ).fetchone()
-        built_on = connection.execute(
-            "select 1 from control.published p inner join control.release r using (release_id)"
-            " where r.period <> %s and r.register_state_after >= %s limit 1",
-            (period.first_day, after),
-        ).fetchone()
-        last = pointer is not None and pointer[0] == after and built_on is None
-        moves = after != before and last and target.build_id < current.build_id
+        fingerprint, state, register = _register_beside(connection, pointer[0] if pointer else 0, current, target)
         fault.point("rollback.checked")
         moved = connection.execute(
             "update control.published set build_id = %s, release_id = %s where period = %s and release_id = %s",
@@ -162,23 +155,50 @@ def rollback(
         )
         if moved.rowcount != 1:
             raise P06Error("P06-RELEASE-003", period=period, build=target.build_id)
-        if moves:
-            connection.execute("update control.register_state set state = %s", (before,))
+        if register == "moved":
+            connection.execute("update control.register_state set state = %s", (state,))
         event = _event(connection, period, "rollback", current.release_id, target.release_id, who, why)
         alert.note(
             connection, "rolled_back", str(event), period=period, release=current.release_id, to=target.release_id
         )
-        inputs = Ledger(connection).inputs(period)
-        newest = target.build_id == max(release.build_id for release in known)
-        if newest and target_fingerprint in inputs.known_as and not approval.standing(connection, period):
+        ledger = Ledger(connection)
+        inputs = ledger.inputs(period)
+        newest = target.build_id == max(release.build_id for release in known) and fingerprint in inputs.known_as
+        beside = register != "stayed" and not moves_history(connection, ledger, period)
+        if newest and beside and not approval.standing(connection, period):
             connection.execute("delete from control.hold where period = %s", (period.first_day,))
         else:
             hold(connection, period, "rollback", inputs.fingerprint, gate_key, None, who, why)
         seal.enter(connection, "pointer_event", [event])
         fault.point("rollback.written")
     fault.point("rollback.committed")
-    register: Literal["untouched", "moved", "stayed"] = "untouched" if after == before else "stayed"
-    return Rollback(period, current.release_id, target.release_id, "moved" if moves else register)
+    return Rollback(period, current.release_id, target.release_id, register)
+
+
+def _register_beside(
+    connection: psycopg.Connection[Any], pointer: int, current: Release, target: Release
+) -> tuple[str, int, Moved]:
+    """The fingerprint of the target; the register state readers get with it, and what becomes of the one they see.
+
+    Back: the state goes back when the current release was the last to move it. Forward: to the one the target was
+    published with, unless a build has written over it since.
+    """
+    row = connection.execute(
+        "select t.fingerprint, c.register_state_before, c.register_state_after, t.register_state_after,"
+        " exists (select 1 from control.published as p inner join control.release as r using (release_id)"
+        "  where r.period <> c.period and r.register_state_after >= c.register_state_after),"
+        " exists (select 1 from vault.register_state_extract as e where e.state = t.register_state_after)"
+        " from control.release as c cross join control.release as t where c.release_id = %s and t.release_id = %s",
+        (current.release_id, target.release_id),
+    ).fetchone()
+    assert row is not None
+    fingerprint, before, after, published_with, built_on, readable = row
+    if target.build_id < current.build_id:
+        state, differs, possible = before, after > before, pointer == after and not built_on
+    else:
+        further = target.build_id > current.build_id and published_with > pointer
+        state, differs, possible = published_with, further, readable
+    return fingerprint, state, "untouched" if not differs else "moved" if possible else "stayed"
 
 
 def doom(connection: psycopg.Connection[Any], kept: int) -> list[int]:

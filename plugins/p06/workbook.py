@@ -1,7 +1,7 @@
 """An xlsx workbook as an archive that may be hostile: what it unpacks to is bounded before anything interprets it.
 
-Beside that it tells what the cell reader keeps silent about: error cells, formulas without a cached value, cells that
-stand twice, and how large the grid is that the sheet claims.
+Beside that it tells what the cell reader keeps silent about: error cells, formulas without a cached value, numbers shown
+as percentages, merged cells, cells that stand twice, and how large the grid is that the sheet claims.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import posixpath
 import re
 import zipfile
 import zlib
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from unicodedata import normalize
 from xml.parsers import expat
 
 import numpy as np
+import numpy.typing as npt
 
 from p06.limits import limits
 from p06.reading import RATIO_FROM, RATIO_LIMIT
@@ -31,6 +33,10 @@ ROW_LIMIT, COLUMN_LIMIT = 1_048_576, 16_384  # Excel's own
 
 _CHUNK = 1 << 20
 _WORKBOOK, _RELATIONS = "xl/workbook.xml", "xl/_rels/workbook.xml.rels"
+_STYLES = "xl/styles.xml"
+COVERED, PERCENT = 1, 2  # marks of cells: under a merged one, a number shown as a percentage
+_PERCENT_FORMATS = ("9", "10")  # those every spreadsheet knows
+_NOT_SHOWN = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\]]*\]')  # of a number format: what is no instruction
 # A plain cell as every common program writes it: no error, and first in it a value, no formula.
 _CELL = re.compile(
     rb'<c r="([A-Z]{1,3}[0-9]{1,7})"(?: s="[0-9]+")?(?: t="(?:s|n|b|d|str|inlineStr)")?(?: s="[0-9]+")?'
@@ -59,6 +65,28 @@ class Grid:
     rows: int = 0
     columns: int = 0
     errors: dict[tuple[int, int], str] = field(default_factory=dict)  # '' for a formula without a cached value
+    percents: dict[int, array[int]] = field(default_factory=dict)  # column -> rows of numbers shown as percentages
+    merged: list[tuple[int, int, int, int]] = field(default_factory=list)  # first row, last row, first column, last
+
+    def marks(self) -> npt.NDArray[np.uint8] | None:
+        """Which cells (row, column) lie under a merged one or hold a percentage; None when none does.
+
+        Raises Damaged when two merged cells overlap.
+        """
+        if not self.merged and not self.percents:
+            return None
+        found = np.zeros((self.rows, self.columns), np.uint8)
+        for top, bottom, left, right in self.merged:
+            part = found[top : bottom + 1, left : right + 1]
+            if part.any():
+                raise Damaged
+            part[:] = COVERED
+        for top, _, left, _ in self.merged:
+            found[top : top + 1, left : left + 1] = 0
+        for column, rows in self.percents.items():
+            part = found[np.array(rows), column]
+            found[np.array(rows), column] = np.where(part, part, PERCENT)
+        return found
 
 
 def look(content: IO[bytes], sheet: str | None) -> tuple[str, Grid]:
@@ -72,7 +100,7 @@ def look(content: IO[bytes], sheet: str | None) -> tuple[str, Grid]:
             if name != part:
                 for _ in _chunks(archive, info):
                     pass
-        return title, _grid(archive, members[part])
+        return title, _grid(archive, members[part], _percent_styles(archive, members.get(_STYLES)))
 
 
 def head(content: IO[bytes], sheet: str | None) -> tuple[str, IO[bytes]]:
@@ -216,8 +244,36 @@ def _parse(archive: zipfile.ZipFile, info: zipfile.ZipInfo, start: Any, end: Any
     parser.Parse(b"", True)
 
 
-def _grid(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Grid:
-    grid = _quick(archive, info) or _exact(archive, info)
+def _percent_styles(archive: zipfile.ZipFile, info: zipfile.ZipInfo | None) -> frozenset[str]:
+    """Numbers of the cell styles that show 0.5 as 50 %."""
+    percents = set(_PERCENT_FORMATS)
+    found: set[str] = set()
+    count = -1  # of the styles so far, once their list has begun
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal count
+        name = _local(name)
+        if name == "numFmt" and "%" in _NOT_SHOWN.sub("", attributes.get("formatCode", "")):
+            percents.add(attributes.get("numFmtId", ""))
+        elif name == "cellXfs":
+            count = 0
+        elif name == "xf" and count >= 0:
+            if attributes.get("numFmtId") in percents:
+                found.add(str(count))
+            count += 1
+
+    def end(name: str) -> None:
+        nonlocal count
+        if _local(name) == "cellXfs":
+            count = -1
+
+    if info is not None:
+        _parse(archive, info, start, end)
+    return frozenset(found)
+
+
+def _grid(archive: zipfile.ZipFile, info: zipfile.ZipInfo, percents: frozenset[str] = frozenset()) -> Grid:
+    grid = _quick(archive, info, percents) or _exact(archive, info, percents)
     if grid.rows > ROW_LIMIT or grid.columns > COLUMN_LIMIT:
         raise Damaged
     if grid.rows * grid.columns > AREA_LIMIT:
@@ -225,9 +281,10 @@ def _grid(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Grid:
     return grid
 
 
-def _quick(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Grid | None:
+def _quick(archive: zipfile.ZipFile, info: zipfile.ZipInfo, percents: frozenset[str] = frozenset()) -> Grid | None:
     """The grid of a sheet of plain cells, each with its reference, in order; None when it is not written so."""
     letters: dict[bytes, int] = {}
+    styled = [f' s="{style}"'.encode() for style in percents]
     last, held = 0, b""
     for chunk in chain(_chunks(archive, info), [b""]):
         data = held + chunk
@@ -235,6 +292,10 @@ def _quick(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Grid | None:
         data, held = data[:cut], data[cut:]
         references = _CELL.findall(data)
         if len(_ANY_CELL.findall(data)) != len(references) or _PREFIXED_CELL.search(data) or len(held) > 4 * _CHUNK:
+            return None
+        if b"mergeCell" in data or any(one in data for one in styled):
+            return None
+        if any(data.count(end) != data.count(end + b"</c>") for end in (b"</v>", b"</is>")):
             return None
         if not references:
             continue
@@ -261,8 +322,10 @@ def _column(letters: bytes) -> int:
 class _Cells:
     """Goes through a sheet element by element."""
 
-    def __init__(self) -> None:
+    def __init__(self, percents: frozenset[str] = frozenset()) -> None:
         self.grid = Grid()
+        self.percents = percents
+        self.percent = False
         self.row, self.column = -1, -1
         self.kind = ""
         self.formula = self.valued = False
@@ -283,18 +346,25 @@ class _Cells:
             self.column += 1
             row = self.row
             if "r" in attributes:
-                match = re.fullmatch(r"([A-Za-z]{1,3})([0-9]{1,7})", attributes["r"])
-                if match is None:
-                    raise Damaged
-                self.column, row = _column(match[1].upper().encode()) - 1, int(match[2]) - 1
+                row, self.column = _place(attributes["r"])
             if row != self.row or self.column in self.seen:
                 raise Damaged
             self.seen.add(self.column)
             self.kind, self.formula, self.valued, self.written = attributes.get("t", "n"), False, False, ""
-        elif name == "f":
-            self.formula = True
-        elif name in ("v", "is"):
-            self.valued, self.text = True, []
+            self.percent = attributes.get("s") in self.percents
+        elif name in ("f", "v", "is"):
+            if self.valued:  # a second value, or a formula behind it: programs read them differently
+                raise Damaged
+            if name == "f":
+                self.formula = True
+            else:
+                self.valued, self.text = True, []
+        elif name == "mergeCell":
+            first, _, last = attributes.get("ref", "").partition(":")
+            (top, left), (bottom, right) = _place(first), _place(last or first)
+            self.grid.merged.append((top, bottom, left, right))
+            if len(self.grid.merged) > ROW_LIMIT:
+                raise TooLarge
 
     def characters(self, text: str) -> None:
         if self.text is not None and len(self.text) < 64:
@@ -311,12 +381,23 @@ class _Cells:
                 self.grid.errors[place] = self.written if _ERROR.fullmatch(self.written) else "#ERROR"
             elif self.formula and not self.written.strip() and not (self.kind == "str" and self.valued):
                 self.grid.errors[place] = ""
+            elif self.percent and self.kind == "n" and self.valued:
+                self.grid.percents.setdefault(self.column, array("l")).append(self.row)
             self.grid.rows = max(self.grid.rows, self.row + 1)
             self.grid.columns = max(self.grid.columns, self.column + 1)
+            self.valued = False
 
 
-def _exact(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Grid:
-    cells = _Cells()
+def _place(reference: str) -> tuple[int, int]:
+    """Row and column, from 0, of a reference like B7. Raises Damaged on anything else."""
+    match = re.fullmatch(r"([A-Za-z]{1,3})([0-9]{1,7})", reference)
+    if match is None:
+        raise Damaged
+    return int(match[2]) - 1, _column(match[1].upper().encode()) - 1
+
+
+def _exact(archive: zipfile.ZipFile, info: zipfile.ZipInfo, percents: frozenset[str] = frozenset()) -> Grid:
+    cells = _Cells(percents)
     try:
         _parse(archive, info, cells.start, cells.end, cells.characters)
     except ValueError as error:

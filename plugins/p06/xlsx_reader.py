@@ -1,7 +1,8 @@
 """Reads xlsx: the first sheet, or the one the manifest names; its first row is the header, every row below a record.
 
 A line is the sheet's row. Hidden rows and columns are read like any others; of merged cells only the upper left has a
-value; formulas give their cached value. Rows without any value at the end are no records, others are ``empty_row``.
+value, and what lies under it is told; formulas give their cached value. Rows without any value at the end are no
+records, others are ``empty_row``. A number shown as a percentage is a hundredth of what its writer sees, so it is told.
 
 What a cell holds is text, or a number that Excel may show as a date. A number where the contract wants text is told,
 never turned into text silently: its leading zeros are lost, or it was a code like 3-4 that became a day. Date-time
@@ -12,7 +13,7 @@ which programs disagree by a day.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -20,6 +21,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from p06 import texts, workbook
 from p06.contract import Column, Contract
@@ -34,6 +36,8 @@ from p06.scanner import NUL, RECORD_LIMIT, WIDTH
 NUMERIC_CELL = "numeric_cell"
 ERROR_CELL = "error_cell"
 EMPTY_ROW = "empty_row"
+MERGED_CELL = "merged_cell"
+PERCENT_CELL = "percent_cell"
 
 _ROWS = 4096  # of one block
 _EXACT_DIGITS = 15  # decimal digits a double keeps apart
@@ -48,17 +52,21 @@ class _Sheet:
     """A sheet that was found sound as a whole."""
 
     cells: Any  # CalamineSheet
-    grid: workbook.Grid
+    errors: Mapping[tuple[int, int], str]
+    marks: npt.NDArray[np.uint8] | None
 
     def rows(self) -> Iterator[Cells]:
         """Each row from the sheet's first, its cells from the sheet's first column; errors as their text."""
         margin = [""] * (self.cells.start[1] if self.cells.start else 0)
         wrong: dict[int, dict[int, str]] = {}
-        for (row, column), text in self.grid.errors.items():
-            wrong.setdefault(row, {})[column] = text
+        for (at, column), text in self.errors.items():
+            wrong.setdefault(at, {})[column] = text
+        marked: list[bool] = np.any(self.marks, axis=1).tolist() if self.marks is not None else []
         number = -1
         for number, cells in enumerate(self.cells.iter_rows()):
             row = margin + cells if margin else cells
+            if self.marks is not None and number < len(marked) and marked[number]:
+                row = _marked(row, self.marks[number].tolist())
             yield _with_errors(row, wrong[number]) if number in wrong else row
         for rest in range(number + 1, max(wrong, default=-1) + 1):  # rows that hold nothing else
             yield _with_errors([], wrong.get(rest, {}))
@@ -68,6 +76,27 @@ class _Error(str):
     """What stands in an error cell, '' for a formula without a cached value."""
 
     __slots__ = ()
+
+
+class _Percent(str):
+    """A number that is shown as a percentage, as its text."""
+
+    __slots__ = ()
+
+
+class _Covered(str):
+    """What stands under a merged cell: nothing, as a rule."""
+
+    __slots__ = ()
+
+
+def _marked(row: Cells, marks: Sequence[int]) -> Cells:
+    """The row with its marked cells as texts that say so."""
+    pairs = zip(row, [*marks, *[0] * (len(row) - len(marks))], strict=False)
+    return [_MARKED[mark](_text(cell)) if mark else cell for cell, mark in pairs]
+
+
+_MARKED: dict[int, type[str]] = {workbook.COVERED: _Covered, workbook.PERCENT: _Percent}
 
 
 def _with_errors(row: Cells, wrong: dict[int, str]) -> Cells:
@@ -135,8 +164,9 @@ class XlsxReader:
         try:
             if only_head:
                 title, small = workbook.head(content, wanted)
-                return _Sheet(_cells(small, title, file), workbook.Grid())
+                return _Sheet(_cells(small, title, file), {}, None)
             title, grid = workbook.look(content, wanted)
+            marks = grid.marks()
         except workbook.TooLarge:
             raise Refused("P06-LOAD-020", file=file) from None
         except LookupError:  # with no name asked for, a workbook without a sheet
@@ -144,7 +174,7 @@ class XlsxReader:
         except workbook.Damaged:
             raise Refused("P06-LOAD-047", file=file) from None
         content.seek(0)
-        return _Sheet(_cells(content, title, file), grid)
+        return _Sheet(_cells(content, title, file), grid.errors, marks)
 
     def _block(self, names: list[str], first: int, group: list[Cells]) -> Block:
         """``first`` is the sheet's row of the first record."""
@@ -286,6 +316,10 @@ def _reason(column: Column, kind: type) -> str | None:
     """Why no cell of this type will do in the column; None when it may."""
     if kind is _Error:
         return ERROR_CELL
+    if kind is _Covered:
+        return MERGED_CELL
+    if kind is _Percent:
+        return PERCENT_CELL if column.kind in ("numeric", "integer") else _reason(column, float)
     if column.kind not in _TEXT_KINDS:
         return NUMERIC_CELL if kind is bool else None
     could_be_digits = column.kind == "id12" or (column.kind == "code" and _may_be_digits(column))

@@ -286,17 +286,22 @@ class Replay:
 
     def _released(self, at_least: int) -> list[Period]:
         """The months with so many kept releases, oldest first."""
-        with database.connect("publisher", autocommit=True) as connection:
-            found = Counter(one.period for one in publish.releases(connection) if one.kept)
+        found = Counter(one.period for one in self._releases() if one.kept)
         return sorted(period for period, count in found.items() if count >= at_least)
+
+    def _releases(self, period: Period | None = None) -> list[publish.Release]:
+        with database.connect("publisher", autocommit=True) as connection:
+            return publish.releases(connection, period)
 
     def _roll_back(self, which: float | None) -> None:
         period = _pick(self._released(2), which)
         if period is None:
             return
+        newest = [one for one in self._releases(period) if one.kept][-1]
+        forward = not newest.current and int((which or 0) * 1000) % 2 == 0
         try:
-            release.rollback(period)
-            self.tally["rolled back"] += 1
+            release.rollback(period, newest.release_id if forward else None)
+            self.tally["gone forward" if forward else "rolled back"] += 1
         except UsageError:  # it stands at its oldest kept release already
             return
 

@@ -113,6 +113,10 @@ def test_every_moment_is_read_as_it_was_published(opened: Months) -> None:
     load_ungated()
     months.replay.publish(MAY)
     _now(history, "another register")
+    assert release.rollback(MAY).register == "moved"
+    assert release.rollback(MAY, "2025-05.2").register == "moved"  # the citizens' history comes along, both ways
+    assert sorted(_read("select * from marts.dim_citizen"), key=repr) == history["another register"][1]["dim_citizen"]
+    assert str(MAY) not in months.entries()
 
     for name, (_, seen) in history.items():
         for mart in _names():

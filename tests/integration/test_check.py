@@ -223,6 +223,17 @@ def test_a_row_in_quarantine_is_no_refusal_unless_asked(outside: Sender, tmp_pat
     assert run(clean, "--strict", home=tmp_path).returncode == 0
 
 
+def test_who_stops_reading_the_report_gets_the_return_file(outside: Sender, tmp_path: Path) -> None:
+    folder, back = outside.rows(dirty()).folder, tmp_path / "back.csv"
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-u", "-m", "p06.cli", "check", str(folder), "--return", str(back)]
+    done = subprocess.run(command, env=os.environ | {"P06_HOME": str(tmp_path)}, stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert back.exists(), done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+
+
 def test_no_value_is_shown_unless_asked(outside: Sender, tmp_path: Path) -> None:
     folder = outside.rows([line(citizen_id=CANARY, full_name="Lê Thị Canary", birth_date="1985-02-30")]).folder
     for flags in ([], ["--json"]):

@@ -131,6 +131,13 @@ def test_a_duplicate_that_states_another_row_count_is_refused(sender: Sender) ->
     assert [one.code for one in refused.value.mismatches] == ["P06-LOAD-016"]
 
 
+def test_what_is_staged_already_is_refused_when_it_states_another_row_count(sender: Sender) -> None:
+    load.stage(sender.rows(visits(3)))
+    with pytest.raises(Refused) as refused:
+        load.stage(sender.rows(visits(3), rows=[4], name="again"))
+    assert [one.code for one in refused.value.mismatches] == ["P06-LOAD-016"]
+
+
 def test_any_order_of_deliveries_ends_in_the_same_rows(sender: Sender, sees: psycopg.Connection[Any]) -> None:
     contents = {"a": (visits(2), 1), "b": (visits(3), 2), "c": (visits(4), 4), "a again": (visits(2), 3)}
     ends = set()

@@ -38,6 +38,7 @@ def written(tmp_path: Path, content: pa.Table, name: str = "part.parquet", **opt
 TEXTS = [
     ("full_name", pa.array(["Nguyễn Văn An"]), "Nguyễn Văn An"),
     ("full_name", pa.array(["Nguyễn Văn An"], pa.large_string()), "Nguyễn Văn An"),
+    ("full_name", pa.array(["Nguyễn Văn An"], pa.string_view()), "Nguyễn Văn An"),
     ("full_name", pa.array(["Nguyễn Văn An"]).dictionary_encode(), "Nguyễn Văn An"),
     ("discharged_at", pa.array([None], pa.string()), ""),
     ("discharged_at", pa.array([""], pa.string()), ""),
@@ -210,6 +211,43 @@ def test_rows_are_read_again_over_batches_and_row_groups(
     assert [fields["visit_id"] for _, fields in found.rows] == [f"V{number}" for number in range(count)]
     again = [fields["visit_id"] for _, fields in reader.again(every_second(found))]
     assert again == [f"V{at - 1}" for entries in every_second(found) for at in entries["record"].tolist()]
+
+
+@pytest.mark.parametrize("encoding", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
+def test_texts_written_as_differences_are_read(tmp_path: Path, encoding: str) -> None:
+    count = 3_000
+    numbers = [f"V{number}" for number in range(count)]
+    content = table(count, visit_id=pa.array(numbers), full_name=pa.array([*numbers[:-1], None]))
+    path = written(
+        tmp_path, content, row_group_size=1_000, use_dictionary=["sex"],
+        column_encoding={"visit_id": encoding, "full_name": encoding},
+    )  # fmt: skip
+    reader = opened("parquet", path)
+    found = seen(reader)
+    assert [fields["visit_id"] for _, fields in found.rows] == numbers
+    assert [fields["full_name"] for _, fields in found.rows] == [*numbers[:-1], ""]
+    assert len(found.places) == 3
+    assert [fields["visit_id"] for _, fields in reader.again(every_second(found))] == [
+        f"V{at - 1}" for entries in every_second(found) for at in entries["record"].tolist()
+    ]
+
+
+def test_one_long_text_repeated_by_differences_stays_within_memory(tmp_path: Path) -> None:
+    count = 250
+    content = table(
+        count, full_name=pa.array(["x" * 900_000 + str(number) for number in range(count)], pa.large_string())
+    )
+    path = written(
+        tmp_path, content, use_dictionary=False, column_encoding={"full_name": "DELTA_BYTE_ARRAY"}, compression="zstd"
+    )
+    assert path.stat().st_size < 3_000_000
+    del content
+    before = pa.total_allocated_bytes()
+    biggest = rows = 0
+    for block in opened("parquet", path).blocks():
+        rows += len(block)
+        biggest = max(biggest, pa.total_allocated_bytes() - before, block.columns["full_name"].nbytes)
+    assert rows == count and 0 < biggest < 130 << 20
 
 
 def test_one_long_text_repeated_by_a_dictionary_stays_within_memory(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from p06.period import Period
 from p06.scorecard import Score
 from p06.settings import settings
 from p06.site import committee, evidence, figure, indicators, place, provinces, scorecard, subject, withheld
+from p06.site import help as help_pages
 from p06.site.page import FOLDER, SECTIONS, render
 from p06.site.tiles import tiles
 from p06.site.words import LANGUAGES, Words, guarded, texts
@@ -400,6 +401,16 @@ def test_small_numbers_of_a_restricted_source_stand_on_no_page_and_others_are_ex
         found.withheld == []
         and {one.area for one in found.figures} | {one.area for one in found.communes} == everywhere
     )
+
+
+def test_whom_to_ask_is_named_in_the_language_of_the_page() -> None:
+    found = evidence.Evidence(contract.load_all())
+    for language, desk in (("vi", "Bộ phận dữ liệu đảng viên"), ("en", "party desk")):
+        one = next(one for one in help_pages.pages(found, Words(language)) if one.address == "help.html")
+        html = render(one, Words(language), {"newest_release": None, "sign": figure.mark}).decode()
+        assert f"{desk} <code>party</code>" in html
+        heads = [re.findall(r'<th scope="col">([^<]*)<', part) for part in html.split("<thead>")[1:]]
+        assert all(len(set(one)) == len(one) for one in heads), "no two columns are called the same"
 
 
 def test_the_bars_of_a_sum_add_up_on_the_page() -> None:

@@ -303,6 +303,69 @@ def test_hidden_filtered_and_merged_cells_are_read_as_they_are(tmp_path: Path) -
         ("V2", "Trần Thị B", "M"),
         ("V3", "", "M"),
     ]
+    assert found.failures == {4: [("full_name", "merged_cell")]}
+
+
+@pytest.mark.parametrize("column", ["discharged_at", "full_name"])
+def test_an_empty_cell_under_a_merged_one_is_not_taken_for_none(tmp_path: Path, column: str) -> None:
+    place = chr(ord("A") + NAMES.index(column))
+    content = changed(
+        book(*(visit(visit_id=f"V{number}") for number in range(5))),
+        lambda xml: xml.replace(
+            b"</sheetData>",
+            f'</sheetData><mergeCells><mergeCell ref="{place}2:{place}4"/><mergeCell ref="A9:F20"/></mergeCells>'.encode(),
+        ),
+    )
+    found = read(tmp_path, content)
+    assert found.failures == {3: [(column, "merged_cell")], 4: [(column, "merged_cell")]}
+    assert len(found.rows) == 5
+
+
+def test_merged_cells_that_overlap_are_no_workbook(tmp_path: Path) -> None:
+    ranges = b'</sheetData><mergeCells><mergeCell ref="A2:B3"/><mergeCell ref="B3:C4"/></mergeCells>'
+    path = written(tmp_path, changed(book(visit(), visit()), lambda xml: xml.replace(b"</sheetData>", ranges)))
+    with pytest.raises(Refused) as refused:
+        seen(opened("xlsx", path))
+    assert refused.value.code == "P06-LOAD-047"
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        ("0%", {"percent_cell"}),
+        ("0.00%", {"percent_cell"}),
+        ('[Red]#,##0.0" ty "%', {"percent_cell"}),
+        ('0"%"', set()),
+        (r"0\%", set()),
+        ('#,##0 "₫"', set()),
+        ("[$-42A]#,##0", set()),
+    ],
+)
+def test_a_number_shown_as_a_percentage_is_told(tmp_path: Path, form: str, told: set[str]) -> None:
+    content = io.BytesIO()
+    made = xlsxwriter.Workbook(content, {"in_memory": True})
+    sheet = made.add_worksheet()
+    fill(made, sheet, [NAMES, visit(), visit(visit_id="V2")])
+    sheet.write_number(1, NAMES.index("total_amount"), 0.5, made.add_format({"num_format": form}))
+    sheet.write_number(1, NAMES.index("citizen_id"), 1_089_000_123, made.add_format({"num_format": form}))
+    sheet.write_string(2, NAMES.index("patient_paid"), "20.00", made.add_format({"num_format": form}))
+    made.close()
+    found = read(tmp_path, content.getvalue())
+    assert found.text("total_amount") == "0.5"
+    assert {reason for column, reason in reasons(found, 2) if column == "total_amount"} == told
+    assert ("citizen_id", "lost_leading_zero") in found.failures[2]
+    assert 3 not in found.failures
+
+
+@pytest.mark.parametrize("inside", ["<v></v><f>1+1</f>", "<v>1</v><v>2</v>", "<v>100</v><f>50+50</f>"])
+def test_a_cell_of_two_values_is_no_workbook(tmp_path: Path, inside: str) -> None:
+    assert refused(tmp_path, with_cell("total_amount", f'<c r="{{}}">{inside}</c>')) == ["P06-LOAD-047"]
+
+
+def test_formulas_behind_the_cells_are_none_of_theirs(tmp_path: Path) -> None:
+    behind = b'</sheetData><mergeCells><mergeCell ref="A90:A91"/></mergeCells><extLst><ext><x:f xmlns:x="x">A1</x:f></ext></extLst>'
+    found = read(tmp_path, changed(book(visit()), lambda xml: xml.replace(b"</sheetData>", behind)))
+    assert found.failures == {} and len(found.rows) == 1
 
 
 def test_the_first_sheet_is_read_or_the_one_that_is_named(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ def pages(found: Evidence, words: Words) -> Iterator[Page]:
     yield Page(
         "help.html", "help", "help.html", title,
         {"six": WORDS, "dimensions": subject.DIMENSIONS, "contracts": list(found.contracts.values()),
+         "desks": {name: words.pair(*known.desk) for name, known in found.contracts.items()},
          "titles": {name: subject.title(found, words, name) for name in found.contracts},
          "owners": sorted((owner, sorted(names)) for owner, names in owners.items())},
     )  # fmt: skip
