@@ -333,7 +333,7 @@ def test_a_sheet_of_twenty_sources_and_thirty_figures_is_still_one_page_of_paper
             "of_period": Period(2025, 8), "area": "01", "release": release, "same": False, "any_whole": True,
             "rows": [committee.Row("x", f"Tỷ lệ khớp dân cư: {name}", told, 1.2, 3, 34)] * figures,
             "sources": [("x", name, [committee.Cell(Verdict(6, 4, 6), True)] * 6)] * sources,
-            "dimensions": committee.subject.DIMENSIONS, "missing": ["Không có dòng nào của tỉnh: " + "; ".join([name] * 8)] * 4,
+            "dimensions": committee.subject.DIMENSIONS, "missing": ["Không có dòng nào của tỉnh: " + "; ".join([name] * 3)] * 4,
             "notes": [f"{name}: số dòng bị cách ly vượt ngưỡng đã đặt, cần xem xét khi dùng số liệu"] * 5,
             "notes_more": 4, "density": committee.density(figures + sources),
         }  # fmt: skip

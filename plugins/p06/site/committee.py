@@ -16,7 +16,7 @@ from p06.site.scorecard import Table
 from p06.site.words import Words
 
 NOTES = 5  # footnotes a sheet has room for
-_NAMED = 8  # names a line of what is missing has room for
+_NAMED = 12  # names of what is missing that a sheet has room for
 
 
 @dataclass(frozen=True)
@@ -142,11 +142,12 @@ def _missing(
         ("no_rows", [sources[one] for one in empty]),
         ("no_figure", [name for code, name in names.items() if code in wanted - there]),
     )
+    room = _NAMED // max(sum(bool(told) for _, told in reasons), 1)
     for reason, told in reasons:
         if told:
-            named = "; ".join(told[:_NAMED])
-            if len(told) > _NAMED:
-                named += "; " + words.t("committee.others", count=words.number(len(told) - _NAMED))
+            named = "; ".join(told[:room])
+            if len(told) > room:
+                named += "; " + words.t("committee.others", count=words.number(len(told) - room))
             yield words.t(f"committee.{reason}", names=named, least=words.number(withheld.least()))
 
 
