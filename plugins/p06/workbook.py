@@ -48,6 +48,13 @@ _FIRST_ROW = re.compile(rb"</([A-Za-z0-9_.-]+:|)row\s*>")
 _HEAD_LIMIT = 16 << 20  # bytes within which the first row ends, else the sheet is read whole
 _LETTERS = bytes(range(ord("A"), ord("Z") + 1))
 _ERROR = re.compile(r"#[A-Z0-9/_]{1,16}[!?]?")
+_KNOWN_ERRORS = frozenset(
+    ["", "#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!"]
+)  # to the cell reader
+_ERROR_VALUE = re.compile(
+    rb"(<(?:[\w.-]+:)?c\s(?:[^<>]*\s)?t\s*=\s*[\"']e[\"'][^<>]*>\s*"
+    rb"(?:<(?:[\w.-]+:)?f(?:\s[^<>]*)?(?:/>|>[^<]*</(?:[\w.-]+:)?f>)\s*)?<(?:[\w.-]+:)?v>)[^<]*(?=</)"
+)
 
 
 class Damaged(Exception):
@@ -129,6 +136,30 @@ def head(content: IO[bytes], sheet: str | None) -> tuple[str, IO[bytes]]:
                     made.writestr(info.filename, b"".join(_chunks(archive, info)))
         small.seek(0)
         return title, small
+
+
+def with_known_errors(content: IO[bytes], sheet: str | None, grid: Grid) -> IO[bytes]:
+    """The workbook, its sheet's errors replaced by #N/A when one of them is not known to every program.
+
+    The cell reader takes a sheet with ``#ERROR!`` or ``#GETTING_DATA`` for a damaged one; ``grid`` holds what they were.
+    Raises Damaged, TooLarge or LookupError like ``look``.
+    """
+    content.seek(0)
+    if _KNOWN_ERRORS.issuperset(grid.errors.values()):
+        return content
+    made = io.BytesIO()
+    with (
+        _archive(content) as (archive, members),
+        zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as new,
+    ):
+        part, _ = _sheet(archive, members, sheet)
+        for name, info in members.items():
+            if name == part:
+                new.writestr(info.filename, _ERROR_VALUE.sub(rb"\1#N/A", b"".join(_chunks(archive, info))))
+            elif not name.startswith(("xl/worksheets/", "xl/media/")):
+                new.writestr(info.filename, b"".join(_chunks(archive, info)))
+    made.seek(0)
+    return made
 
 
 @contextmanager

@@ -167,13 +167,13 @@ class XlsxReader:
                 return _Sheet(_cells(small, title, file), {}, None)
             title, grid = workbook.look(content, wanted)
             marks = grid.marks()
+            content = workbook.with_known_errors(content, wanted, grid)
         except workbook.TooLarge:
             raise Refused("P06-LOAD-020", file=file) from None
         except LookupError:  # with no name asked for, a workbook without a sheet
             raise Refused("P06-LOAD-048" if wanted else "P06-LOAD-047", file=file) from None
         except workbook.Damaged:
             raise Refused("P06-LOAD-047", file=file) from None
-        content.seek(0)
         return _Sheet(_cells(content, title, file), grid.errors, marks)
 
     def _block(self, names: list[str], first: int, group: list[Cells]) -> Block:

@@ -226,6 +226,17 @@ def test_an_error_or_uncomputed_formula_anywhere_is_found_beside_sound_rows(tmp_
     assert len(found.rows) == 30
 
 
+@pytest.mark.parametrize("error", ["#ERROR!", "#GETTING_DATA", "#SPILL!", "#CALC!", "#BUSY!"])
+@pytest.mark.parametrize(
+    "cell", ['<c r="{}" t="e"><v>', "<c r='{}' s='0' t='e'><f>1+A1</f><v>", '<c t="e" r="{}"><f/><v>']
+)
+def test_an_error_not_every_program_knows_is_one_of_its_row_alone(tmp_path: Path, error: str, cell: str) -> None:
+    content = with_cell("total_amount", f"{cell}{error}</v></c>", full_name="t='e'><v>#ERROR!</v>")
+    found = read(tmp_path, content)
+    assert found.text("total_amount") == error and found.text("full_name") == "t='e'><v>#ERROR!</v>"
+    assert found.failures == {2: [("total_amount", "error_cell")]}
+
+
 def test_a_row_of_errors_alone_is_a_record(tmp_path: Path) -> None:
     content = changed(
         book(visit()),
