@@ -425,7 +425,6 @@ def _last_month(state: set[tuple[str, int]], periods: dict[int, date]) -> date |
 
 def _record_state(spec: BuildSpec, connection: psycopg.Connection[Any]) -> None:
     """Say what the state just written was made from."""
-    connection.execute("select control.fence(%s)", (spec.build_id,))
     _forget_undone_states(spec, connection)
     with connection.cursor() as cursor:
         cursor.executemany(
@@ -438,7 +437,11 @@ def _record_state(spec: BuildSpec, connection: psycopg.Connection[Any]) -> None:
 
 
 def _forget_undone_states(spec: BuildSpec, connection: psycopg.Connection[Any]) -> None:
-    """Rows of states above the visible one are of undone builds; nobody may read them as published any more."""
+    """Rows of states above the visible one are of undone builds; nobody may read them as published any more.
+
+    A run that was overtaken while it slept would take the state readers see meanwhile for one of them: it is fenced off.
+    """
+    connection.execute("select control.fence(%s)", (spec.build_id,))
     connection.execute("delete from vault.register_state_extract where state > %s", (spec.state_before,))
     connection.execute("delete from vault.register_state_code where state > %s", (spec.state_before,))
 

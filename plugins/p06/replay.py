@@ -109,6 +109,7 @@ def _replay(connection: Connection, one: Extract) -> Replayed:
     if contract.at(one.period).hash != one.contract_hash:
         raise P06Error("P06-QUAR-003", extract=one.extract_id)
     with ledger.held(connection, one.source, str(one.period)):
+        one = ledger.extract(connection, one.extract_id) or one  # another replay may have ended while this one waited
         delivery, manifest = _delivery_of(one)
         number = _number(connection, one)
         leaf = _leaf_name(manifest, number)
