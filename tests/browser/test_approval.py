@@ -229,6 +229,7 @@ def test_an_officer_approves_on_the_desk_and_airflows_run_publishes(running: War
         page.get_by_role("link", name="Approvals").click()
         page.get_by_role("link", name="January 2024").first.click()
         page.get_by_label("Why").fill("seen on the desk")
+        assert page.evaluate("document.styleSheets.length") == 1, "there is no site here, and the desk has its style"
         _picture(page, "5-desk")
         page.get_by_role("button", name="Approve").click()
         page.get_by_text("it is published in a moment").wait_for()

@@ -14,6 +14,7 @@ import pytest
 from tests.sender import Sender
 
 from p06 import database, duty, marts
+from p06.site.page import style
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -106,9 +107,12 @@ AREAS = {
 
 @pytest.fixture
 def site(sender: Sender, tmp_path: Path) -> Iterator[Path]:
-    """A site with pages for everybody and of provinces, a style, downloads and what nobody may fetch; three readers."""
+    """A site with pages for everybody and of provinces, downloads and what nobody may fetch; three readers.
+
+    It has no style: the desk needs one before anything was written, too.
+    """
     shown = tmp_path / ".site-1"
-    for path, content in (("index.html", "entrance"), ("vi/index.html", "trang"), ("style.css", "a{}"),
+    for path, content in (("index.html", "entrance"), ("vi/index.html", "trang"),
                           ("csv/x.csv", "a,b"), (".p06-site", "mark"), ("vi/x.json", "{}"),
                           ("areas.json", json.dumps(AREAS)), *((path, "of a province") for path in AREAS)):  # fmt: skip
         (shown / path).parent.mkdir(parents=True, exist_ok=True)
@@ -160,6 +164,7 @@ def test_nobody_sees_a_page_without_airflows_login_and_whoever_is_in_sees_the_si
     assert {one: got[one][0] for one in strangers[:-1]} == dict.fromkeys(strangers[:-1], 401)
     assert got[strangers[-1]][0] in (401, 403)
     assert {got[one][0] for one in known} == {200} and {got[one][0] for one in curious} == {404}
+    assert got["GET", "/p06/style.css", "viewer"][1] == style().decode()
     assert got["GET", "/p06/index.html", "nobody"][0] == 403, "a user without a role"
     assert {got[one][0] for one in other} == {405}
     assert all("secret" not in text and "root:" not in text for _, text, _ in served["answers"])

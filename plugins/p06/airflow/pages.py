@@ -145,10 +145,14 @@ def areas(folder: Path) -> dict[str, str]:
 def file_of(path: str) -> tuple[Path, str | None] | None:
     """The file a path names and the area it is of; None for what is no page, style or download inside the site.
 
-    A site that does not say which pages are a province's is not served at all.
+    A site that does not say which pages are a province's is not served at all. The style is there without a site, too:
+    the desk is made for each request.
     """
     from p06 import site
+    from p06.site.page import FOLDER, STYLE
 
+    if path == STYLE:
+        return FOLDER / STYLE, None
     folder = site.folder()
     parts = PurePosixPath(path).parts
     if folder is None or not parts or any(part.startswith(".") or "\\" in part or "\0" in part for part in parts):
