@@ -45,7 +45,7 @@ def stopped(home: Path) -> list[tuple[int, str]]:
             if (
                 name in NAMES
                 and process.status() == psutil.STATUS_STOPPED
-                and process.environ().get("P06_HOME") == str(home)
+                and Path(process.cwd()).is_relative_to(home)  # Airflow's name of it lies over its environment
             ):
                 found.append((process.pid, NAMES[name]))
     return found
