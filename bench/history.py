@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,11 @@ def deliver(warehouse: Any, number: int, citizens: int, everyone: bool = False, 
 
 def step(warehouse: Any, horizon: int) -> Cost:
     """Write the register state of all that is accepted, and point readers at it."""
+    return _costs(lambda report: warehouse.state(period(horizon), report))
+
+
+def _costs(work: Callable[[Callable[[str], None]], object]) -> Cost:
+    """What some work cost, and each of its models."""
     models: dict[str, float] = {}
 
     def told(text: str) -> None:
@@ -81,7 +87,7 @@ def step(warehouse: Any, horizon: int) -> Cost:
         models[name] = float(seconds)
 
     with metered() as found:
-        warehouse.state(period(horizon), told)
+        work(told)
     found[0].models = models
     return found[0]
 
@@ -289,12 +295,13 @@ def measure_growth(homes: Homes, options: argparse.Namespace) -> None:
         warehouse.build(period(1), test=False)
         walls = []
         for turn in range(options.rounds):
-            with metered() as found:
-                warehouse.build(period(2), publish=turn == options.rounds - 1)
-            walls.append(found[0])
+            month = partial(warehouse.build, period(2), publish=turn == options.rounds - 1)
+            walls.append(_costs(lambda report, month=month: month(report=report)))  # type: ignore[misc]
         cost = median(walls)
         points.append((citizens, cost))
         print(f"a whole month of {citizens} citizens, built and tested: {cost}", flush=True)
+        if options.models:
+            _models(cost)
         homes.close("growth")
     if len(points) > 1:
         for name, values in (

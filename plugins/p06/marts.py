@@ -233,6 +233,28 @@ def drop_builds(connection: psycopg.Connection[Any], builds: Sequence[int]) -> l
     return dropped
 
 
+def renew_plans(connection: psycopg.Connection[Any], build_id: int) -> None:
+    """Have every session look up anew where the build's leaves hang (role builder), before readers are pointed at it.
+
+    A session that was planning while they were attached took note of that, and kept a plan without them all the same
+    (docs/adr/0032). Nothing is changed and no reader waits.
+    """
+    parents = connection.execute(
+        "select distinct p.relname from pg_class as c"
+        " cross join pg_partition_ancestors(c.oid) as a inner join pg_class as p on p.oid = a.relid and p.relkind = 'p'"
+        " where c.relnamespace = 'build'::regnamespace and c.relkind = 'r' and c.relname ~ %s order by 1",
+        (rf"__\d{{6}}__{build_id}$",),
+    ).fetchall()
+    with connection.transaction():
+        connection.execute(sql.SQL("set local lock_timeout = {}").format(lock.WAIT))
+        for (parent,) in parents:
+            connection.execute(
+                sql.SQL("alter table only {} alter column build_id set statistics -1").format(
+                    sql.Identifier("build", parent)
+                )
+            )
+
+
 def builds_with_leaves(connection: psycopg.Connection[Any]) -> set[int]:
     """The numbers of the builds that still have a leaf in schema build."""
     names = connection.execute(

@@ -165,6 +165,7 @@ def gate(build_id: int) -> str:
     blocked.
     """
     from p06 import gate as gates
+    from p06 import marts
 
     with _alone(), database.connect("builder", autocommit=True) as connection:
         row = connection.execute(
@@ -189,6 +190,8 @@ def gate(build_id: int) -> str:
         ).fetchall()
         blocked = verdict.outcome == "blocked" or bool(broken)
         measured = None if blocked else record.measure(connection, build_id)
+        if not blocked:
+            lock.patiently(lambda: marts.renew_plans(connection, build_id), "P06-RELEASE-001")
         checks = [f"{result.mart or result.source}.{result.check}" for result in verdict.results if result.blocks]
         checks += [name for (name,) in broken]
         with connection.transaction():

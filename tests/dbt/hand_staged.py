@@ -93,6 +93,7 @@ class Warehouse:
         test: bool = True,
         model: Model | None = None,
         decisions: tuple[Decision, ...] = (),
+        report: build.Report = lambda text: None,
     ) -> list[FailedTest]:
         """Build the month from what is accepted, and point readers at it as a release does."""
         month = Period.parse(period)
@@ -113,7 +114,7 @@ class Warehouse:
             by_month.setdefault(at, {})[source] = ref
         earlier = build.followed(by_month, month)
         spec = BuildSpec(self.builds, month, extracts, register, horizon, before, after, model, decisions, earlier)
-        build.run_models(spec)
+        build.run_models(spec, report)
         failed = build.run_tests(spec) if test else []
         if publish:
             self.newest = horizon

@@ -138,9 +138,16 @@ def anomalies(readers: Sequence[Reader], expected: dict[str, Look], numbered: bo
             if wanted is None:
                 found.append(f"{reader.kind}: saw {one[0]}, which was never published")
             elif wanted[1:] != one[1:]:
-                wrong = [a.split()[0] for a, b in zip(one[1:], wanted[1:], strict=True) if a != b]
-                found.append(f"{reader.kind}: under {one[0]} other rows in {', '.join(wrong)}")
+                found.append(
+                    f"{reader.kind}: {reader.seen[one]} looks under {one[0]} saw other rows: {_differing(one, wanted)}"
+                )
     return found
+
+
+def _differing(one: Look, wanted: Look) -> str:
+    """The marts that are not as they should be, and how many rows each had."""
+    pairs = [(a.split(), b.split()) for a, b in zip(one[1:], wanted[1:], strict=True) if a != b]
+    return ", ".join(f"{name} {rows} for {expected}" for (name, rows, _), (_, expected, _) in pairs)
 
 
 @contextmanager

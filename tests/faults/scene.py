@@ -24,7 +24,7 @@ import pytest
 import yaml
 from psycopg import sql
 
-from p06 import database, fault, publish, release
+from p06 import database, fault, marts, publish, release
 from p06 import digest as digests
 from p06.period import Period
 from p06.settings import settings
@@ -515,6 +515,8 @@ def forge(period: Period, source_build: int, publish_it: bool = True) -> int:
         )
         let_pass(connection, int(build_id))
     _planned_anew()
+    with database.connect("builder") as connection:
+        marts.renew_plans(connection, int(build_id))
     if publish_it:
         release.publish_build(build_id)
     return int(build_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -100,6 +101,38 @@ def test_a_transaction_begun_after_the_builds_were_given_up_keeps_nothing(scene:
             late.execute("select 1")
             early.rollback()
             assert cleaned(patience=0.1) == {"1", "2"}
+
+
+def test_a_plan_that_was_being_made_while_the_leaves_came_is_not_kept(scene: Scene) -> None:
+    """A session learns of new partitions while it plans, but marks only the plans it already keeps (ADR 0032)."""
+    scene.stand("corrected")
+    with psycopg.connect(superuser(), autocommit=True) as server:
+        server.execute(  # evaluated while the statement is planned, after one mart was looked up and before another
+            "create function watching.planned() returns boolean immutable language plpgsql as"
+            " 'begin perform pg_advisory_xact_lock_shared(32); return true; end';"
+            " grant execute on function watching.planned() to p06_analyst; select pg_advisory_lock(32)"
+        )
+        statement = "select (select count(*) from marts.citizen_month), (select watching.planned()), (select count(*) from marts.indicator)"
+        waits = "select 1 from pg_locks where locktype = 'advisory' and not granted"
+        attached = "select 1 from pg_class where relname ~ '^scorecard__[0-9]{6}__3$'"
+        with psycopg.connect(database.dsn("analyst"), autocommit=True) as reader, ThreadPoolExecutor(2) as meanwhile:
+            first = meanwhile.submit(lambda: reader.execute(statement, prepare=True).fetchone())
+            _until(server, waits)
+            forged = meanwhile.submit(forge, APRIL, 1)
+            _until(server, attached)
+            server.execute("select pg_advisory_unlock(32)")
+            assert first.result(60) is not None
+            assert forged.result(60) == 3
+            kept = reader.execute(statement, prepare=True).fetchone()
+        with psycopg.connect(database.dsn("analyst"), autocommit=True) as fresh:
+            assert kept == fresh.execute(statement).fetchone() != first.result()
+
+
+def _until(connection: psycopg.Connection[Any], query: str, seconds: float = 30.0) -> None:
+    until = time.monotonic() + seconds
+    while connection.execute(query.encode()).fetchone() is None:
+        assert time.monotonic() < until, query
+        time.sleep(0.02)
 
 
 def test_a_reader_never_waits_for_a_view_that_has_to_change(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
