@@ -164,6 +164,7 @@ def _database() -> Iterator[Finding]:
         yield _chain()
         yield _tokens()
         yield _duties()
+        yield _logins()
     except P06Error as error:
         yield Finding("database", "bad", str(error), error.next_step())
 
@@ -252,6 +253,41 @@ def _duties() -> Finding:
         "duties", "note", "nobody may open a province's page yet, no administrator either",
         "`p06 duties give admin reader` for every province, or `--province 01` for one",
     )  # fmt: skip
+
+
+def _logins() -> Finding:
+    """Whether the logins of one's own that read the marts keep one state for a whole transaction, as p06's own do."""
+    from p06 import database
+
+    with database.connect("admin", autocommit=True) as connection:
+        known = connection.execute(_OWN_READERS).fetchall()
+    found = [name for name, one_state in known if not one_state]
+    if not found:
+        return Finding("readers' logins", "good", f"{len(known)} of your own, each transaction sees one state")
+    return Finding(
+        "readers' logins", "note",
+        f"a transaction of {', '.join(found[:3])}{' and others' if found[3:] else ''} may see two releases",
+        f"as the server's superuser: alter role {found[0]} set default_transaction_isolation = 'repeatable read'",
+    )  # fmt: skip
+
+
+_OWN_READERS = """
+select
+    quote_ident(m.rolname),
+    exists (
+        select from pg_db_role_setting as s cross join unnest(s.setconfig) as c (setting)
+        where s.setrole = m.oid and s.setdatabase in (0, (select oid from pg_database where datname = current_database()))
+            and c.setting in ('default_transaction_isolation=repeatable read', 'default_transaction_isolation=serializable')
+    )
+from pg_roles as m
+where m.rolcanlogin and not m.rolsuper and not starts_with(m.rolname, 'p06_')
+    and exists (
+        select from pg_roles as r
+        where r.rolname in ('p06_analyst', 'p06_quality', 'p06_identified', 'p06_sensitive')
+            and pg_has_role(m.oid, r.oid, 'member')
+    )
+order by 1
+"""
 
 
 def _airflow() -> Iterator[Finding]:

@@ -157,6 +157,21 @@ def test_nobody_may_open_a_provinces_page(sender: Sender) -> None:
             connection.execute("truncate control.duty_entry")
 
 
+def test_a_login_of_ones_own_whose_transactions_may_see_two_releases(sender: Sender) -> None:
+    name = '"office-of-lan"'
+    with superuser() as connection:
+        connection.execute(f"create role {name} login in role p06_analyst")
+    try:
+        [asked] = [one for one in doctor.examine() if one.check == "readers' logins"]
+        assert asked.state == "note" and name in asked.found
+        with superuser() as connection:
+            connection.execute(asked.mend.partition(": ")[2])
+        assert states()["readers' logins"] == "good"
+    finally:
+        with superuser() as connection:
+            connection.execute(f"drop role {name}")
+
+
 def test_a_disk_that_is_nearly_full(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     free = shutil.disk_usage(settings().home).free
     monkeypatch.setattr(doctor, "NEEDED_FREE", 2 * free)
