@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from p06 import database, lock, marts, publish, release
+from p06 import cli, database, lock, marts, publish, release
+from p06 import digest as digests
 from p06.build import BuildInterrupted
 from tests.faults import readers
 from tests.faults.scene import APRIL, MAY, WORK, Scene, forge, look_at_rest, superuser
@@ -90,6 +92,29 @@ def test_no_build_goes_while_a_snapshot_taken_before_can_ask_for_it(scene: Scene
             assert tuple(seen) == first
     assert cleaned() == {"1"}
     assert look_at_rest() == last != first
+
+
+def test_a_digest_is_of_one_state_though_a_release_comes_between_two_marts(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build_id = scene.stand("passed")
+    one = digests._one
+
+    def told() -> dict[str, Any]:
+        cli.digest(None, None, as_json=True)
+        return json.loads(capsys.readouterr().out)  # type: ignore[no-any-return]
+
+    def between(connection: psycopg.Connection[Any], schema: str, name: str, *rest: Any) -> digests.Digest:
+        if name == "indicator":
+            monkeypatch.setattr(digests, "_one", one)
+            release.publish_build(build_id)
+        return one(connection, schema, name, *rest)
+
+    before = told()
+    monkeypatch.setattr(digests, "_one", between)
+    assert told() == before
+    after = told()
+    assert all(after[mart] != before[mart] for mart in ("citizen_month", "indicator"))
 
 
 def test_a_transaction_begun_after_the_builds_were_given_up_keeps_nothing(scene: Scene) -> None:
