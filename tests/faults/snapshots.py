@@ -128,6 +128,20 @@ def test_a_transaction_begun_after_the_builds_were_given_up_keeps_nothing(scene:
             assert cleaned(patience=0.1) == {"1", "2"}
 
 
+def test_a_snapshot_taken_while_builds_are_being_given_up_keeps_them(scene: Scene) -> None:
+    scene.stand("crowded")
+    with psycopg.connect(superuser(), autocommit=True) as server, ThreadPoolExecutor(1) as meanwhile:
+        with psycopg.connect(superuser()) as other:
+            other.execute("select 1 from control.build for update")
+            cleaning = meanwhile.submit(cleaned, patience=0.1)
+            _until(server, "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%''dropping''%'")
+            reader = psycopg.connect(database.dsn("analyst"))
+            reader.execute("select 1")  # the first releases are still kept for whoever asks what was published then
+        with reader:
+            assert cleaning.result(60) == set()
+    assert cleaned() == {"1", "2"}
+
+
 def test_a_plan_that_was_being_made_while_the_leaves_came_is_not_kept(scene: Scene) -> None:
     """A session learns of new partitions while it plans, but marks only the plans it already keeps (ADR 0032)."""
     scene.stand("corrected")
