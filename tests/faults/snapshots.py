@@ -134,12 +134,39 @@ def test_a_snapshot_taken_while_builds_are_being_given_up_keeps_them(scene: Scen
         with psycopg.connect(superuser()) as other:
             other.execute("select 1 from control.build for update")
             cleaning = meanwhile.submit(cleaned, patience=0.1)
-            _until(server, "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%''dropping''%'")
+            _until(
+                server, "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%''dropping''%'"
+            )
             reader = psycopg.connect(database.dsn("analyst"))
             reader.execute("select 1")  # the first releases are still kept for whoever asks what was published then
         with reader:
             assert cleaning.result(60) == set()
     assert cleaned() == {"1", "2"}
+
+
+def test_a_reader_neither_waits_nor_fails_while_a_detach_left_half_done_is_finished(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.stand("crowded")
+    with psycopg.connect(superuser(), autocommit=True) as server, ThreadPoolExecutor(1) as meanwhile:
+        with database.connect("publisher", autocommit=True) as publisher:
+            publish.doom(publisher, publish.KEPT)
+        with psycopg.connect(database.dsn("analyst")) as reader:
+            reader.execute("select 1")  # for this snapshot nothing is detached yet
+            with psycopg.connect(database.dsn("analyst")) as holder, monkeypatch.context() as patch:
+                holder.execute("select count(*) from marts.citizen_month")
+                patch.setattr(marts, "_PATIENCE", 0.5)
+                cleaned(patience=0.1)
+            assert server.execute("select count(*) from pg_inherits where inhdetachpending").fetchone() == (1,)
+            cleaning = meanwhile.submit(cleaned, patience=0.1)
+            _until(server, "select 1 from pg_stat_activity where query like '%finalize' and pid <> pg_backend_pid()")
+            time.sleep(1.5)  # the server looks for deadlocks after a second; whoever comes later is the one who fails
+            began = time.perf_counter()
+            reader.execute("select count(*) from marts.citizen_month")
+            took = time.perf_counter() - began
+        assert cleaning.result(60) == {"1", "2"}
+        assert took < 0.5
+        assert server.execute("select count(*) from pg_inherits where inhdetachpending").fetchone() == (0,)
 
 
 def test_a_plan_that_was_being_made_while_the_leaves_came_is_not_kept(scene: Scene) -> None:
