@@ -627,7 +627,8 @@ def digest(
     month = Period.parse(period) if period else None
     if release is not None and month is None:
         raise UsageError("P06-RELEASE-005", release=release)
-    with Bar("adding up"), database.connect("admin", autocommit=True) as connection:
+    with Bar("adding up"), database.connect("admin") as connection:
+        connection.execute("set transaction isolation level repeatable read read only")  # all marts in one state
         found = digest_of_release(connection, month, release) if month and release else compute(connection, month)
     if as_json:
         show_json({d.mart: {"rows": d.rows, "checksum": d.checksum} for d in found})

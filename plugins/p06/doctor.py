@@ -274,11 +274,15 @@ def _logins() -> Finding:
 _OWN_READERS = """
 select
     quote_ident(m.rolname),
-    exists (
-        select from pg_db_role_setting as s cross join unnest(s.setconfig) as c (setting)
-        where s.setrole = m.oid and s.setdatabase in (0, (select oid from pg_database where datname = current_database()))
-            and c.setting in ('default_transaction_isolation=repeatable read', 'default_transaction_isolation=serializable')
-    )
+    coalesce((
+        select split_part(c.setting, '=', 2) in ('repeatable read', 'serializable')
+        from pg_db_role_setting as s cross join unnest(s.setconfig) as c (setting)
+        where s.setrole in (0, m.oid)
+            and s.setdatabase in (0, (select oid from pg_database where datname = current_database()))
+            and starts_with(c.setting, 'default_transaction_isolation=')
+        order by s.setrole <> 0 desc, s.setdatabase <> 0 desc
+        limit 1
+    ), false)
 from pg_roles as m
 where m.rolcanlogin and not m.rolsuper and not starts_with(m.rolname, 'p06_')
     and exists (

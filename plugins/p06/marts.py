@@ -11,6 +11,7 @@ import hashlib
 import io
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -18,7 +19,7 @@ from psycopg import sql
 
 from p06 import as_published, codelist, contract, database, fault, lock, project, published_figure
 from p06.codelist import CodeListError
-from p06.errors import P06Error
+from p06.errors import Busy, P06Error
 from p06.period import Period
 from p06.project import MartColumn, Model
 from p06.settings import settings
@@ -130,7 +131,7 @@ _RESTATED = (
                "số xã hiện nay chứa toàn bộ hoặc một phần đơn vị này"),
 )  # fmt: skip
 _LEAF = re.compile(r".+__\d{6}__(\d+)")
-_PATIENCE = "5s"  # how long one detach waits for the readers of its mart, whom it does not hold up
+_PATIENCE = 5.0  # seconds one detach waits for the readers of its mart, whom it does not hold up
 
 
 def sync() -> bool:
@@ -210,14 +211,19 @@ def drop_builds(connection: psycopg.Connection[Any], builds: Sequence[int]) -> l
         if match is None or int(match[1]) not in builds or parent in stuck:
             continue
         try:
-            connection.execute(sql.SQL("set statement_timeout = {}").format(_PATIENCE))
-            if parent is not None:
-                how = "finalize" if pending else "concurrently"
-                connection.execute(
-                    sql.SQL("alter table {} detach partition {} {}").format(
-                        sql.Identifier("build", parent), sql.Identifier("build", leaf), sql.SQL(how)
-                    )
+            # to finish what is pending locks the leaf while it waits, and snapshots of before it was marked still read it
+            connection.execute(
+                sql.SQL("set statement_timeout = {}; set lock_timeout = {}").format(
+                    int(1000 * _PATIENCE), lock.WAIT if pending else 0
                 )
+            )
+            if parent is not None:
+                detach = sql.SQL("alter table {} detach partition {} {}").format(
+                    sql.Identifier("build", parent),
+                    sql.Identifier("build", leaf),
+                    sql.SQL("finalize" if pending else "concurrently"),
+                )
+                lock.patiently(partial(connection.execute, detach), "P06-DB-006", _PATIENCE)
                 fault.point("cleanup.detached")
             connection.execute(sql.SQL("drop table {}").format(sql.Identifier("build", leaf)))
             dropped.append(leaf)
@@ -226,10 +232,11 @@ def drop_builds(connection: psycopg.Connection[Any], builds: Sequence[int]) -> l
             psycopg.errors.QueryCanceled,
             psycopg.errors.LockNotAvailable,
             psycopg.errors.ObjectNotInPrerequisiteState,
+            Busy,
         ):
             stuck.add(parent)
         finally:
-            connection.execute("reset statement_timeout")
+            connection.execute("reset statement_timeout; reset lock_timeout")
     return dropped
 
 

@@ -204,18 +204,19 @@ def _register_beside(
 def doom(connection: psycopg.Connection[Any], kept: int) -> list[int]:
     """Mark the builds nobody may go back to any more, beyond ``kept`` releases of each period; all so marked.
 
-    With each stand the transactions open at this moment: only they can have a snapshot in which it is still current.
+    With each stand the transactions open after that (``connection`` is in autocommit): only they can have a snapshot in
+    which it is still current, or kept.
     """
     with connection.transaction():
         connection.execute(f"set local lock_timeout = '{_WAIT}'")
         connection.execute("select state from control.register_state for update")  # no pointer moves meanwhile
         doomed = [build_id for (build_id,) in connection.execute(_DOOMED, {"kept": kept}).fetchall()]
         connection.execute("update control.release set kept = false where build_id = any(%s) and kept", (doomed,))
-        connection.execute(
-            "update control.build set state = 'dropping', open_before = coalesce(open_before, %s)"
-            " where build_id = any(%s)",
-            (_open_transactions(connection), doomed),
-        )
+        connection.execute("update control.build set state = 'dropping' where build_id = any(%s)", (doomed,))
+    connection.execute(
+        "update control.build set open_before = %s where build_id = any(%s) and open_before is null",
+        (_open_transactions(connection), doomed),
+    )
     return doomed
 
 

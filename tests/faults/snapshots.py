@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from p06 import database, lock, marts, publish, release
+from p06 import cli, database, lock, marts, publish, release
+from p06 import digest as digests
 from p06.build import BuildInterrupted
 from tests.faults import readers
 from tests.faults.scene import APRIL, MAY, WORK, Scene, forge, look_at_rest, superuser
@@ -92,6 +94,29 @@ def test_no_build_goes_while_a_snapshot_taken_before_can_ask_for_it(scene: Scene
     assert look_at_rest() == last != first
 
 
+def test_a_digest_is_of_one_state_though_a_release_comes_between_two_marts(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build_id = scene.stand("passed")
+    one = digests._one
+
+    def told() -> dict[str, Any]:
+        cli.digest(None, None, as_json=True)
+        return json.loads(capsys.readouterr().out)  # type: ignore[no-any-return]
+
+    def between(connection: psycopg.Connection[Any], schema: str, name: str, *rest: Any) -> digests.Digest:
+        if name == "indicator":
+            monkeypatch.setattr(digests, "_one", one)
+            release.publish_build(build_id)
+        return one(connection, schema, name, *rest)
+
+    before = told()
+    monkeypatch.setattr(digests, "_one", between)
+    assert told() == before
+    after = told()
+    assert all(after[mart] != before[mart] for mart in ("citizen_month", "indicator"))
+
+
 def test_a_transaction_begun_after_the_builds_were_given_up_keeps_nothing(scene: Scene) -> None:
     scene.stand("crowded")
     with psycopg.connect(database.dsn("analyst")) as early:
@@ -101,6 +126,47 @@ def test_a_transaction_begun_after_the_builds_were_given_up_keeps_nothing(scene:
             late.execute("select 1")
             early.rollback()
             assert cleaned(patience=0.1) == {"1", "2"}
+
+
+def test_a_snapshot_taken_while_builds_are_being_given_up_keeps_them(scene: Scene) -> None:
+    scene.stand("crowded")
+    with psycopg.connect(superuser(), autocommit=True) as server, ThreadPoolExecutor(1) as meanwhile:
+        with psycopg.connect(superuser()) as other:
+            other.execute("select 1 from control.build for update")
+            cleaning = meanwhile.submit(cleaned, patience=0.1)
+            _until(
+                server, "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%''dropping''%'"
+            )
+            reader = psycopg.connect(database.dsn("analyst"))
+            reader.execute("select 1")  # the first releases are still kept for whoever asks what was published then
+        with reader:
+            assert cleaning.result(60) == set()
+    assert cleaned() == {"1", "2"}
+
+
+def test_a_reader_neither_waits_nor_fails_while_a_detach_left_half_done_is_finished(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.stand("crowded")
+    with psycopg.connect(superuser(), autocommit=True) as server, ThreadPoolExecutor(1) as meanwhile:
+        with database.connect("publisher", autocommit=True) as publisher:
+            publish.doom(publisher, publish.KEPT)
+        with psycopg.connect(database.dsn("analyst")) as reader:
+            reader.execute("select 1")  # for this snapshot nothing is detached yet
+            with psycopg.connect(database.dsn("analyst")) as holder, monkeypatch.context() as patch:
+                holder.execute("select count(*) from marts.citizen_month")
+                patch.setattr(marts, "_PATIENCE", 0.5)
+                cleaned(patience=0.1)
+            assert server.execute("select count(*) from pg_inherits where inhdetachpending").fetchone() == (1,)
+            cleaning = meanwhile.submit(cleaned, patience=0.1)
+            _until(server, "select 1 from pg_stat_activity where query like '%finalize' and pid <> pg_backend_pid()")
+            time.sleep(1.5)  # the server looks for deadlocks after a second; whoever comes later is the one who fails
+            began = time.perf_counter()
+            reader.execute("select count(*) from marts.citizen_month")
+            took = time.perf_counter() - began
+        assert cleaning.result(60) == {"1", "2"}
+        assert took < 0.5
+        assert server.execute("select count(*) from pg_inherits where inhdetachpending").fetchone() == (0,)
 
 
 def test_a_plan_that_was_being_made_while_the_leaves_came_is_not_kept(scene: Scene) -> None:

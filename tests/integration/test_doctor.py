@@ -162,6 +162,9 @@ def test_a_login_of_ones_own_whose_transactions_may_see_two_releases(sender: Sen
     with superuser() as connection:
         connection.execute(f"create role {name} login in role p06_analyst")
     try:
+        assert states()["readers' logins"] == "good", "the database says so"
+        with superuser() as connection:  # as where the database is somebody else's
+            connection.execute("alter database p06 reset default_transaction_isolation")
         [asked] = [one for one in doctor.examine() if one.check == "readers' logins"]
         assert asked.state == "note" and name in asked.found
         with superuser() as connection:
@@ -170,6 +173,7 @@ def test_a_login_of_ones_own_whose_transactions_may_see_two_releases(sender: Sen
     finally:
         with superuser() as connection:
             connection.execute(f"drop role {name}")
+            connection.execute("alter database p06 set default_transaction_isolation = 'repeatable read'")
 
 
 def test_a_disk_that_is_nearly_full(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from p06 import database, marts
 from p06.settings import settings
-from tests.sender import Sender
+from tests.sender import Sender, superuser
 
 _ANSWER = (
     'insert into quality.check_result (period, source, mart, "check", dimension, severity, success, run, owner,'
@@ -64,6 +64,20 @@ def test_a_transaction_of_a_reader_sees_one_state_and_what_is_written_for_an_off
         assert reader.execute("show transaction_isolation").fetchone() == ("repeatable read",)
     with database.connect("quality") as officer:
         assert officer.execute("show transaction_isolation").fetchone() == ("read committed",)
+
+
+def test_a_login_of_ones_own_sees_one_state_too_and_whoever_writes_the_newest(sender: Sender) -> None:
+    with superuser() as server:
+        server.execute("create role office login in role p06_analyst")
+        try:
+            with psycopg.connect(database.dsn("analyst").replace("p06_analyst", "office", 1)) as reader:
+                assert reader.execute("show transaction_isolation").fetchone() == ("repeatable read",)
+        finally:
+            server.execute("drop role office")
+        assert server.execute("show transaction_isolation").fetchone() == ("read committed",)
+    for role in ("admin", "loader", "builder", "publisher", "steward"):
+        with psycopg.connect(database.dsn(role)) as writer:
+            assert writer.execute("show transaction_isolation").fetchone() == ("read committed",)
 
 
 _VIEWS = (
