@@ -1,11 +1,13 @@
 """What publishing costs, and whom it makes wait: pointers moved under readers, one of whom keeps a transaction open.
 
-    .venv/bin/python bench/publish.py [--citizens 20000] [--publishes 200] [--rollbacks 40]
+    .venv/bin/python bench/publish.py [--citizens 20000] [--publishes 60]
 
 One month of a hand-staged country is built once; its later builds are copies of its leaves, made outside the clock.
-While they are published and rolled back, one reader holds a repeatable-read transaction over all marts for 60 s at a
-time, and another asks the same short question all the time; what it waits at worst is compared with what it waits at
-worst while nothing is published. Limits: publish p99 200 ms, rollback 1 s, a reader's worst delay 100 ms.
+While five are published and two rolled back, a reader holds a repeatable-read transaction over all marts for 60 s; then
+what is no longer kept is cleaned up, and the next five come. Another reader asks the same short question all the time:
+what it waits at worst during each kind of work stands beside what it waits while nothing happens, with as many builds
+there, and while a build is copied.
+Limits: publish p99 200 ms, rollback 1 s, a reader's worst delay 100 ms.
 """
 
 from __future__ import annotations
@@ -18,12 +20,15 @@ import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from p06.period import Period
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,7 +40,9 @@ months = importlib.util.module_from_spec(_spec)
 sys.modules[_spec.name] = months
 _spec.loader.exec_module(months)
 
+QUIET = ("nothing", "a copy of a build")
 HELD = 60.0  # seconds the long reader keeps its transaction
+OVER_ONE = 5  # publications meanwhile
 ASKED = "select * from marts.citizen_month where period = %s limit 1"
 
 
@@ -51,12 +58,36 @@ def passed(period: Period, source_build: int) -> int:
     return build_id
 
 
+def clocked(asking: Asking, work: str, do: Callable[[], object]) -> float:
+    """Seconds the work took; the reader's questions meanwhile are counted under its name."""
+    asking.work = work
+    began = time.perf_counter()
+    do()
+    took = time.perf_counter() - began
+    time.sleep(0.05)  # the first question after it
+    asking.work = "nothing"
+    return took
+
+
+def leaves_of_a_mart() -> int:
+    """How many builds the asked mart holds now: a reader's question plans over each."""
+    from p06 import database
+
+    with database.connect("admin") as connection:
+        row = connection.execute(
+            "select count(*) from pg_class where relnamespace = 'build'::regnamespace and relkind = 'r'"
+            " and relname like 'citizen\\_month\\_\\_%'"
+        ).fetchone()
+    return int(row[0]) if row else 0
+
+
 class Asking:
-    """A reader's short question, again and again; each delay in seconds."""
+    """A reader's short question, again and again; each delay in seconds, by the work under way when it was answered."""
 
     def __init__(self, address: str, period: str) -> None:
         self.address, self.period = address, period
-        self.delays: list[float] = []
+        self.delays: dict[str, list[float]] = {}
+        self.work = "nothing"
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._ask)
 
@@ -72,21 +103,24 @@ class Asking:
         with psycopg.connect(self.address, autocommit=True) as connection:
             while not self._done.is_set():
                 began = time.perf_counter()
+                during = self.work
                 connection.execute(ASKED, (self.period,)).fetchall()
-                self.delays.append(time.perf_counter() - began)
+                during = self.work if during in QUIET else during
+                self.delays.setdefault(during, []).append(time.perf_counter() - began)
                 time.sleep(0.002)
 
 
 class Holding:
-    """A reader whose transaction sees all marts and stays open for a minute, then begins again."""
+    """A reader whose transaction sees all marts, reads them again at its end, and is open for a minute at least."""
 
     def __init__(self, address: str) -> None:
-        self.address, self.mixed, self.transactions = address, 0, 0
-        self._done = threading.Event()
+        self.address, self.mixed = address, True
+        self._seen, self._done = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._hold)
 
     def __enter__(self) -> Holding:
         self._thread.start()
+        self._seen.wait()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -96,23 +130,21 @@ class Holding:
     def _hold(self) -> None:
         from tests.faults import readers
 
-        with psycopg.connect(self.address, autocommit=True) as connection:
-            while not self._done.is_set():
-                with connection.transaction():
-                    connection.execute("set transaction isolation level repeatable read read only")
-                    marts = [piece for piece in readers.pieces(connection) if "watching" not in piece]
-                    first = [connection.execute(piece.strip("()").encode()).fetchone() for piece in marts]
-                    self._done.wait(HELD)
-                    last = [connection.execute(piece.strip("()").encode()).fetchone() for piece in marts]
-                self.mixed += first != last
-                self.transactions += 1
+        until = time.monotonic() + HELD
+        with psycopg.connect(self.address, autocommit=True) as connection, connection.transaction():
+            connection.execute("set transaction isolation level repeatable read read only")
+            marts = [piece for piece in readers.pieces(connection) if "watching" not in piece]
+            first = [connection.execute(piece.strip("()").encode()).fetchone() for piece in marts]
+            self._seen.set()
+            self._done.wait()
+            time.sleep(max(until - time.monotonic(), 0.0))
+            self.mixed = first != [connection.execute(piece.strip("()").encode()).fetchone() for piece in marts]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--citizens", type=int, default=20_000)
-    parser.add_argument("--publishes", type=int, default=200)
-    parser.add_argument("--rollbacks", type=int, default=40)
+    parser.add_argument("--publishes", type=int, default=60)
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="p06-bench-"))
     folder.chmod(0o755)
@@ -134,21 +166,24 @@ def main() -> None:
             connection.execute("reset role")
             figures = connection.execute("select count(*) from marts.indicator").fetchone()
         print(f"{options.citizens} citizens, {figures[0] if figures else 0} figures of indicators", flush=True)
-        with Asking(analyst, month) as quiet:
+        build_id, published, back, leaves, mixed = 1, [], [], [], 0
+        release.publish_build(passed(period, build_id))  # in life a build and its gate have run in the process before
+        with Asking(analyst, month) as asking:
             time.sleep(10)
-        build_id, published, back = 1, [], []
-        with Holding(analyst) as holding, Asking(analyst, month) as asking:
-            for number in range(1, options.publishes + 1):
-                build_id = passed(period, build_id)
-                began = time.perf_counter()
-                release.publish_build(build_id)
-                published.append(time.perf_counter() - began)
-                if number % max(options.publishes // options.rollbacks, 1) == 0:
-                    began = time.perf_counter()
-                    release.rollback(period)
-                    back.append(time.perf_counter() - began)
-                if number % 20 == 0:
-                    release.clean(patience=0.0)
+            while len(published) < options.publishes:
+                with Holding(analyst) as holding:
+                    for number in range(OVER_ONE):
+                        due = time.perf_counter() + HELD / OVER_ONE
+                        asking.work = "a copy of a build"
+                        build_id = passed(period, build_id)
+                        asking.work = "nothing"
+                        time.sleep(max(due - time.perf_counter(), 0.2))
+                        published.append(clocked(asking, "publish", partial(release.publish_build, build_id)))
+                        if number % 2:
+                            back.append(clocked(asking, "rollback", partial(release.rollback, period)))
+                    leaves.append(leaves_of_a_mart())
+                mixed += holding.mixed
+                clocked(asking, "cleanup", release.clean)
         processor = []
         for _ in range(10):
             build_id = passed(period, build_id)
@@ -162,16 +197,15 @@ def main() -> None:
             f" p99 {1000 * centiles[98]:.0f} ms (limit 200), slowest {1000 * max(published):.0f} ms"
         )
         print(f"rollback, {len(back)} times: slowest {1000 * max(back):.0f} ms (limit 1000)")
-        for name, one in (("nothing is published", quiet), ("releases are published", asking)):
-            centiles = statistics.quantiles(one.delays, n=1000)
+        print(f"a mart had {min(leaves)} to {max(leaves)} leaves before each cleanup")
+        for work, delays in asking.delays.items():
+            centiles = statistics.quantiles(delays, n=1000)
             print(
-                f"a reader's short question while {name}, {len(one.delays)} times: median"
-                f" {1000 * statistics.median(one.delays):.1f} ms, p99.9 {1000 * centiles[998]:.1f} ms,"
-                f" worst {1000 * max(one.delays):.0f} ms" + " (limit 100)" * (one is asking)
+                f"a reader's short question during {work}, {len(delays)} times: median"
+                f" {1000 * statistics.median(delays):.1f} ms, p99.9 {1000 * centiles[998]:.1f} ms,"
+                f" worst {1000 * max(delays):.0f} ms" + " (limit 100)" * (work not in QUIET)
             )
-        print(
-            f"{holding.transactions} transactions of {HELD:.0f} s saw one release to their end: {holding.mixed} did not"
-        )
+        print(f"{len(leaves)} transactions of {HELD:.0f} s saw one release to their end: {mixed} did not")
     finally:
         database.stop()
         shutil.rmtree(folder, ignore_errors=True)

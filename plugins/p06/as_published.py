@@ -104,7 +104,7 @@ begin
     return query
     select {columns}
     from control.published_at(moment) as p
-    inner join build.indicator_edition as t on t.release_id = p.release_id and t.period = p.period
+    inner join build.indicator_edition as t on t.build_id = p.build_id and t.period = p.period
     where month is null or p.period = month - (extract(day from month)::integer - 1);
 end
 """

@@ -175,12 +175,13 @@ def built(
     ).fetchall()
     absent = contract.left_out(Period.of(rows[0][0]), {source for _, source in rows}) if rows else ()
     idle = {contract.load(source).mart for source in absent}
+    facts = {known.mart: known for known in contract.load_all().values() if known.mart}
     version = _facet("version", datasetVersion=str(build_id))
     return [
         _table(
             "build",
             one.name,
-            _described(one) | version | _column_lineage(one.name),
+            _described(one) | version | _column_lineage(facts.get(one.name)),
             _assertions(answers.get(one.name, ())),
         )
         for one in _marts()
@@ -210,9 +211,8 @@ def _described(model: Model) -> Facets:
     return _facet("schema", fields=fields)
 
 
-def _column_lineage(mart: str) -> Facets:
+def _column_lineage(known: Contract | None) -> Facets:
     """Of a fact: its measures and codes are the source's columns as they are, its keys are made from the business key."""
-    known = next((one for one in contract.load_all().values() if one.mart == mart), None)
     if known is None:
         return {}
     namespace, name = _place("staging", known.source)

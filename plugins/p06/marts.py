@@ -10,6 +10,7 @@ import csv
 import hashlib
 import io
 import re
+import time
 from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -132,6 +133,7 @@ _RESTATED = (
 )  # fmt: skip
 _LEAF = re.compile(r".+__\d{6}__(\d+)")
 _PATIENCE = 5.0  # seconds one detach waits for the readers of its mart, whom it does not hold up
+_TOGETHER = 15.0  # and all of one call, after which each is tried once: a reader of every mart ends when it ends
 
 
 def sync() -> bool:
@@ -170,6 +172,10 @@ def _sync() -> bool:
         made = {f"view {view[0]}.{view[1]}": _extend_view(connection, *view, known) for view in _views(models)}
         made |= _grant(connection, known)
         made |= as_published.define(connection, of_a_month(), known, restricted())
+        if "release_id" in _columns(
+            connection, "build", "indicator_edition"
+        ):  # of before migration 0028, no view's now
+            connection.execute("alter table build.indicator_edition drop column release_id")
     with database.connect("builder") as connection:
         for name, sha256 in {**made, "marts": stamp}.items():
             _remember(connection, name, sha256)
@@ -206,15 +212,17 @@ def drop_builds(connection: psycopg.Connection[Any], builds: Sequence[int]) -> l
     ).fetchall()
     dropped = []
     stuck = set()  # a parent takes no other detach until its pending one is finished
+    until = time.monotonic() + _TOGETHER
     for leaf, parent, pending in leaves:
         match = _LEAF.fullmatch(leaf)
         if match is None or int(match[1]) not in builds or parent in stuck:
             continue
+        patience = min(_PATIENCE, max(until - time.monotonic(), 0.1))
         try:
             # to finish what is pending locks the leaf while it waits, and snapshots of before it was marked still read it
             connection.execute(
                 sql.SQL("set statement_timeout = {}; set lock_timeout = {}").format(
-                    int(1000 * _PATIENCE), lock.WAIT if pending else 0
+                    int(1000 * patience), lock.WAIT if pending else 0
                 )
             )
             if parent is not None:
@@ -223,7 +231,7 @@ def drop_builds(connection: psycopg.Connection[Any], builds: Sequence[int]) -> l
                     sql.Identifier("build", leaf),
                     sql.SQL("finalize" if pending else "concurrently"),
                 )
-                lock.patiently(partial(connection.execute, detach), "P06-DB-006", _PATIENCE)
+                lock.patiently(partial(connection.execute, detach), "P06-DB-006", patience)
                 fault.point("cleanup.detached")
             connection.execute(sql.SQL("drop table {}").format(sql.Identifier("build", leaf)))
             dropped.append(leaf)
@@ -441,17 +449,24 @@ _OPEN = (
 )
 
 
+_OF_BUILD = "indicator_edition_build_id_idx"
+
+
 def _edition_table(connection: psycopg.Connection[Any]) -> None:
-    """Every indicator ever published: the release, then the columns of build.indicator in its order."""
-    present = _columns(connection, "build", "indicator_edition")
+    """The indicators of every build that passed its gate, and so of every release: the columns of build.indicator."""
     wanted = _columns(connection, "build", "indicator")
-    if not present:
+    if not _columns(connection, "build", "indicator_edition"):
         connection.execute(
-            "create table build.indicator_edition (release_id text not null, like build.indicator);"
-            "create index on build.indicator_edition (indicator_code, period);"
-            "grant select, insert on build.indicator_edition to p06_publisher"
+            "create table build.indicator_edition (like build.indicator);"
+            "create index on build.indicator_edition (indicator_code, period)"
         )
-        return
+    if not _columns(connection, "build", _OF_BUILD):
+        connection.execute(f"create index {_OF_BUILD} on build.indicator_edition (build_id)")
+        connection.execute(
+            "grant select, insert on build.indicator_edition to p06_builder;"
+            "grant select, insert, delete on build.indicator_edition to p06_publisher"
+        )
+    present = _columns(connection, "build", "indicator_edition")
     for name, kind in wanted.items():
         if name not in present:
             connection.execute(
@@ -521,7 +536,8 @@ def _views(models: dict[str, Model]) -> Iterable[View]:
     yield (
         "marts", "indicator_edition", "Every edition of every indicator, for ever",
         "Mọi lần công bố của mọi chỉ tiêu, lưu vĩnh viễn", (*indicator.columns, *_EDITION), "t",
-        "build.indicator_edition as t inner join control.release as r using (release_id)",
+        f"(select {', '.join(f'i.{column.name}' for column in indicator.columns)}, r.release_id, r.published_at"
+        " from build.indicator_edition as i inner join control.release as r using (build_id)) as t",
     )  # fmt: skip
     yield (
         "marts", "release", "What was published, and what readers see now", "Các lần công bố và bản đang phục vụ",

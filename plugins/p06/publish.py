@@ -98,11 +98,6 @@ def publish(connection: psycopg.Connection[Any], build_id: int, who: str, why: s
         if moved.rowcount != 1:
             raise P06Error("P06-RELEASE-003", period=period, build=build_id)
         connection.execute("update control.register_state set state = %s", (after,))
-        connection.execute(
-            "insert into build.indicator_edition select %s, i.* from build.indicator i"
-            " where i.period = %s and i.build_id = %s",
-            (release_id, first_day, build_id),
-        )
         footnote.write(connection, release_id, period, build_id)
         _event(connection, period, "publish", previous, release_id, who, why)
         alert.note(connection, "released", release_id, period=period, release=release_id, gate=gate)

@@ -32,6 +32,7 @@ FORMAT = 1
 DIGESTED = 500_000  # rows of a mart up to which its digest is taken: 3 µs a row; of larger ones the rows are counted
 _KEY = ("indicator_code", "area_level", "area_code")
 _FIGURES = ("numerator", "denominator", "value")
+_KINDS = ("changed", "appeared", "gone")
 
 
 def measure(connection: Connection, build_id: int) -> str:
@@ -54,12 +55,39 @@ def measure(connection: Connection, build_id: int) -> str:
     return canonical({"marts": found, "matches": matches})
 
 
-def keep(connection: Connection, build_id: int, measured: str) -> None:
-    """Remember what a build holds, in the transaction that lets it pass or publishes it."""
+def keep(connection: Connection, build_id: int, measured: str) -> dict[str, Any]:
+    """Remember what a build holds, in the transaction that lets it pass, and keep its indicators; returns the figures.
+
+    A release makes them an edition, kept for ever; what they say for the chain is worked out here and not then.
+    """
+    found = connection.execute(
+        "select period from control.build where build_id = %s for update", (build_id,)
+    ).fetchone()
+    assert found is not None
+    connection.execute(
+        "insert into build.indicator_edition select i.* from build.indicator as i"
+        " where i.period = %(period)s and i.build_id = %(build)s"
+        " and not exists (select from build.indicator_edition as e where e.build_id = %(build)s)",
+        {"build": build_id, "period": found[0]},
+    )
+    said = connection.execute("select control.seal_edition(%s)", (build_id,)).fetchone()
+    figures: dict[str, Any] = json.loads(measured) | {"edition": said and said[0]}
     connection.execute(
         "insert into control.build_figure (build_id, document) values (%s, %s) on conflict (build_id) do nothing",
-        (build_id, measured),
+        (build_id, canonical(figures)),
     )
+    return figures
+
+
+def forget(connection: Connection, builds: list[int]) -> None:
+    """Note that the rows of these builds are dropped; the indicators kept of those no release published go too."""
+    with connection.transaction():
+        connection.execute(
+            "delete from build.indicator_edition as i where i.build_id = any(%s)"
+            " and not exists (select from control.release as r where r.build_id = i.build_id)",
+            (builds,),
+        )
+        connection.execute("update control.build set state = 'dropped' where build_id = any(%s)", (builds,))
 
 
 @dataclass(frozen=True)
@@ -74,7 +102,7 @@ class Prepared:
 
 
 def prepare(connection: Connection, build_id: int) -> Prepared:
-    """Find out before the publishing transaction what does not change in it (role publisher)."""
+    """Find out before the publishing transaction what does not change in it (role publisher, autocommit)."""
     row = connection.execute(
         "select b.period, f.document, (select p.release_id from control.published as p where p.period = b.period)"
         " from control.build as b left join control.build_figure as f using (build_id) where b.build_id = %s",
@@ -83,7 +111,10 @@ def prepare(connection: Connection, build_id: int) -> Prepared:
     if row is None:
         return Prepared(build_id, None, {}, None, _code())
     first_day, measured, previous = row
-    figures = json.loads(measured if measured is not None else measure(connection, build_id))
+    figures = json.loads(measured) if measured is not None else {}
+    if "edition" not in figures:  # it passed before there were any
+        with connection.transaction():
+            figures = keep(connection, build_id, measured or measure(connection, build_id))
     return Prepared(build_id, previous, figures, _changed(connection, first_day, build_id, figures, previous), _code())
 
 
@@ -95,7 +126,6 @@ def write(connection: Connection, prepared: Prepared, release_id: str, previous:
     changed = prepared.changed
     if previous != prepared.previous:
         changed = _changed(connection, period, build_id, prepared.figures, previous)
-    keep(connection, build_id, canonical(prepared.figures))
     month = Period.of(period)
     event, who, why = connection.execute(  # type: ignore[misc]
         "select event_id, who, why from control.pointer_event where to_release = %s order by event_id desc limit 1",
@@ -132,8 +162,8 @@ def write(connection: Connection, prepared: Prepared, release_id: str, previous:
             "release_record": [release_id],
             "pointer_event": [event],
             "footnote": [release_id],
-            "indicator_edition": [release_id],
         },
+        {"indicator_edition": {release_id: edition}} if (edition := prepared.figures.get("edition")) else None,
     )
 
 
@@ -236,9 +266,6 @@ def _changed(
     rows = connection.execute(
         _INDICATORS_OF_BUILD, {"before": previous, "build": build_id, "period": first_day}
     ).fetchall()
-    kinds = {"changed": 0, "appeared": 0, "gone": 0}
-    for row in rows:
-        kinds["appeared" if row[4] is None else "gone" if row[7] is None else "changed"] += 1
     return {
         "to": previous,
         "rows": {
@@ -247,12 +274,12 @@ def _changed(
             if old.get(mart) != new.get(mart)
         },
         "matches": [list(row) for row in _moved(earlier.get("matches"), figures.get("matches"))],
-        "indicators": kinds
+        "indicators": dict(zip(_KINDS, rows[0], strict=False))
         | {
             "nation": [
-                {"indicator": row[0], "from": _three(row[3:6]), "to": _three(row[6:9])}
+                {"indicator": row[3], "from": _three(row[4:7]), "to": _three(row[7:10])}
                 for row in rows
-                if row[1] == "nation"
+                if row[3] is not None
             ]
         },
     }
@@ -445,12 +472,29 @@ full join n using (indicator_code, area_level, area_code)
 where (o.numerator, o.denominator, o.value) is distinct from (n.numerator, n.denominator, n.value)
 order by case coalesce(n.area_level, o.area_level) when 'nation' then 1 when 'province' then 2 else 3 end, 1, 2, 3
 """
-_EDITION = "select * from build.indicator_edition where release_id = %({})s"
+_EDITION = """
+    select i.* from build.indicator_edition as i
+    inner join control.release as r using (build_id) where r.release_id = %({})s
+"""
 _INDICATORS_OF_RELEASES = f"with o as ({_EDITION.format('before')}), n as ({_EDITION.format('after')}) {_DIFFERING}"
-_INDICATORS_OF_BUILD = (
-    f"with o as ({_EDITION.format('before')}),"
-    f" n as (select * from build.indicator where period = %(period)s and build_id = %(build)s) {_DIFFERING}"
+_INDICATORS_OF_BUILD = f"""
+with o as ({_EDITION.format("before")}),
+n as (select * from build.indicator where period = %(period)s and build_id = %(build)s),
+differing (indicator_code, area_level, area_code, was_numerator, was_denominator, was_value, numerator, denominator, value) as (
+    {_DIFFERING}
+),
+counted as (
+    select
+        count(*) filter (where was_denominator is not null and denominator is not null) as changed,
+        count(*) filter (where was_denominator is null) as appeared,
+        count(*) filter (where was_denominator is not null and denominator is null) as gone
+    from differing
 )
+select c.changed, c.appeared, c.gone, d.indicator_code, d.was_numerator, d.was_denominator, d.was_value, d.numerator, d.denominator, d.value
+from counted as c
+left join differing as d on d.area_level = 'nation'
+order by d.indicator_code
+"""
 _INPUTS_OF_RELEASES = """
 with read as (
     select

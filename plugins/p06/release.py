@@ -168,6 +168,7 @@ def gate(build_id: int) -> str:
     from p06 import marts
 
     with _alone(), database.connect("builder", autocommit=True) as connection:
+        marts.sync()  # the build may be of before an upgrade
         row = connection.execute(
             "select period, fingerprint, state, approval from control.build where build_id = %s", (build_id,)
         ).fetchone()
@@ -217,6 +218,7 @@ def publish_build(build_id: int, why: str | None = None) -> str:
     that let it pass, or let a source be missing.
     """
     from p06 import gate as gates
+    from p06 import marts
 
     with (
         _alone(),
@@ -225,12 +227,15 @@ def publish_build(build_id: int, why: str | None = None) -> str:
     ):
         told.reads(lineage.built, connection, build_id)
         passed = connection.execute(
-            "select period, approval = 'asked' and gate_key is distinct from %s from control.build"
+            "select period, approval = 'asked' and gate_key is distinct from %s, f.document::jsonb ? 'edition'"
+            " from control.build left join control.build_figure as f using (build_id)"
             " where build_id = %s and state = 'passed'",
             (gates.marts_key(), build_id),
         ).fetchone()
         if passed is not None:
             period, judged_otherwise = Period.of(passed[0]), passed[1]
+            if not passed[2]:
+                marts.sync()  # it passed before an upgrade
             evidence = (one.as_dict() for one in footnote.findings(connection, build_id))
             if judged_otherwise or approval.lapsed(evidence) or Ledger(connection).missing(period):
                 raise P06Error("P06-RELEASE-002", period=period, build=build_id)
@@ -276,7 +281,7 @@ def clean(kept: int = publish.KEPT, patience: float = 5.0) -> list[str]:
             unseen = publish.unseen(publisher, doomed, patience)
             dropped = marts.drop_builds(connection, unseen)
             gone = sorted(set(unseen) - marts.builds_with_leaves(connection))
-            publisher.execute("update control.build set state = 'dropped' where build_id = any(%s)", (gone,))
+            record.forget(publisher, gone)
         fault.point("cleanup.noted")
         steward.forget(connection)
         return dropped + [f"register rows of {extract_id}" for extract_id in dbt.forget_states(connection)]

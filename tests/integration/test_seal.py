@@ -13,12 +13,13 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from p06 import database, quarantine, record, release, seal, steward
+from p06 import build, database, quarantine, record, release, seal, steward
 from p06.cli import app
 from p06.errors import Busy, P06Error, UsageError
 from p06.period import Period
 from p06.settings import settings
 from tests.integration.sequence import Months, load_ungated
+from tests.passed import let_pass
 from tests.sender import superuser
 
 APRIL, MAY = Months.periods
@@ -33,6 +34,31 @@ _ASKED = (
     " insert into control.approval_answer (request_id, build_id, period, fingerprint, verdict, who, via)"
     " select request_id, build_id, period, fingerprint, 'approve', 'an officer', 'cli' from q"
 )
+# what marts.sync made of build.indicator_edition before migration 0028
+_AS_IT_WAS = """
+set role p06_owner;
+alter table build.indicator_edition add column release_id text;
+update build.indicator_edition as e set release_id = r.release_id from control.release as r where r.build_id = e.build_id;
+alter table build.indicator_edition alter release_id set not null;
+drop index build.indicator_edition_build_id_idx;
+do $$
+declare
+    columns text;
+begin
+    select string_agg(
+        case when attname = 'release_id' then 't.release_id' when attname = 'published_at' then 'r.published_at' else 't.' || attname end,
+        ', ' order by attnum
+    )
+    into columns from pg_attribute where attrelid = 'marts.indicator_edition'::regclass and attnum > 0;
+    execute format(
+        'create or replace view marts.indicator_edition as select %s from build.indicator_edition as t'
+        ' inner join control.release as r on r.release_id = t.release_id', columns
+    );
+end
+$$;
+reset role;
+update build.reference_list set sha256 = 'before' where name in ('marts', 'view marts.indicator_edition');
+"""
 
 
 @pytest.fixture(scope="module")
@@ -153,13 +179,17 @@ TAMPERED = {
         "build 1: changed: extracts",
     ),
     "a published figure": (
-        "update build.indicator_edition set numerator = numerator + 1 where release_id = '2025-04.1'"
+        "update build.indicator_edition set numerator = numerator + 1 where build_id = 1"
         " and indicator_code = 'id_card_rate' and area_level = 'nation'",
         "indicator_edition 2025-04.1: changed: figures",
     ),
     "a published figure gone": (
-        "delete from build.indicator_edition where release_id = '2025-04.1' and area_level = 'nation'",
+        "delete from build.indicator_edition where build_id = 1 and area_level = 'nation'",
         "indicator_edition 2025-04.1: changed: figures, rows",
+    ),
+    "an edition gone": (
+        "delete from build.indicator_edition where build_id = 1",
+        "indicator_edition 2025-04.1: removed",
     ),
     "a footnote": ("update control.footnote set text_vi = ''", "footnote 2025-04.1: changed: notes"),
     "an approval's question": (
@@ -435,3 +465,69 @@ def test_a_writer_that_holds_the_chain_too_long_makes_the_others_give_up(
                 quarantine.unmasked("bank_kyc", Period.parse("2025-04"))
         holder.execute("alter function control.seal_head() set lock_timeout = '10s'")
     assert verdict().sound
+
+
+def test_a_build_that_passed_before_editions_were_of_builds_is_published_after_the_upgrade(lived: Months) -> None:
+    """The table as it was: the release's name in it, read by the view, and nothing kept of a build not published yet."""
+    with database.connect("builder", autocommit=True) as connection, release._alone():
+        spec = release._start(connection, MAY)
+        build.run_models(spec)
+        with connection.transaction():
+            release._finish(connection, spec.build_id, "built")
+            let_pass(connection, spec.build_id)
+    with superuser() as connection:
+        before = connection.execute(
+            "select * from marts.indicator_edition order by 1, 2, 3, 4, published_at"
+        ).fetchall()
+        connection.execute(_AS_IT_WAS)
+    name = release.publish_build(spec.build_id)
+    with superuser() as connection:
+        kept = connection.execute(
+            "select * from marts.indicator_edition where release_id <> %s order by 1, 2, 3, 4, published_at", (name,)
+        ).fetchall()
+        assert kept == before
+        new = connection.execute(
+            "select (select count(*) from marts.indicator_edition where release_id = %s),"
+            " (select count(*) from marts.indicator where period = %s),"
+            " (select count(*) from marts.indicator_as_published(clock_timestamp(), %s))",
+            (name, MAY.first_day, MAY.first_day),
+        ).fetchone()
+        assert new is not None and new[0] == new[1] == new[2] > 0
+        columns = connection.execute(
+            "select count(*) from pg_attribute where attrelid = 'build.indicator_edition'::regclass"
+            " and attname = 'release_id' and not attisdropped"
+        ).fetchone()
+        assert columns == (0,)
+    assert verdict().sound
+
+
+def test_the_indicators_of_a_build_nobody_published_are_seen_by_nobody_and_go_with_it(lived: Months) -> None:
+    def kept(build_id: int) -> tuple[int, int]:
+        with superuser() as connection:
+            row = connection.execute(
+                "select (select count(*) from build.indicator_edition where build_id = %(build)s), (select count(*)"
+                " from marts.indicator_edition as e inner join control.release as r using (release_id)"
+                " where r.build_id = %(build)s)",
+                {"build": build_id},
+            ).fetchone()
+            assert row is not None
+            return row[0], row[1]
+
+    with superuser() as connection:
+        published = [build_id for (build_id,) in connection.execute("select build_id from control.release").fetchall()]
+    before = {build_id: kept(build_id) for build_id in published}
+    assert all(stored == seen > 0 for stored, seen in before.values())
+    with database.connect("builder", autocommit=True) as connection, release._alone():
+        spec = release._start(connection, MAY)
+        build.run_models(spec)
+        with connection.transaction():
+            release._finish(connection, spec.build_id, "built")
+            let_pass(connection, spec.build_id)
+            record.keep(connection, spec.build_id, record.measure(connection, spec.build_id))
+        stored, seen = kept(spec.build_id)
+        assert stored > 0 and seen == 0 and verdict().sound
+        with connection.transaction():
+            release._finish(connection, spec.build_id, "failed")
+    release.clean()
+    assert kept(spec.build_id) == (0, 0)
+    assert {build_id: kept(build_id) for build_id in published} == before
