@@ -13,13 +13,17 @@ Limits: publish p99 200 ms, rollback 1 s, a reader's worst delay 100 ms.
 from __future__ import annotations
 
 import argparse
+import bisect
 import importlib.util
+import multiprocessing
+import multiprocessing.synchronize
 import shutil
 import statistics
 import sys
 import tempfile
 import threading
 import time
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +31,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from p06.period import Period
 
@@ -58,15 +62,36 @@ def passed(period: Period, source_build: int) -> int:
     return build_id
 
 
-def clocked(asking: Asking, work: str, do: Callable[[], object]) -> float:
-    """Seconds the work took; the reader's questions meanwhile are counted under its name."""
-    asking.work = work
-    began = time.perf_counter()
-    do()
-    took = time.perf_counter() - began
-    time.sleep(0.05)  # the first question after it
-    asking.work = "nothing"
-    return took
+class Work:
+    """What is under way and since when, by the machine's clock."""
+
+    def __init__(self) -> None:
+        self.moments: list[tuple[float, str]] = []
+
+    def begins(self, work: str) -> None:
+        """From now on it is this."""
+        self.moments.append((time.perf_counter(), work))
+
+    def clocked(self, work: str, do: Callable[[], object]) -> float:
+        """Seconds it took."""
+        self.begins(work)
+        began = time.perf_counter()
+        do()
+        took = time.perf_counter() - began
+        time.sleep(0.05)  # the first question after it
+        self.begins("nothing")
+        return took
+
+    def delays(self, asked: list[tuple[float, float]]) -> dict[str, list[float]]:
+        """Seconds of each question, by the work whose time its own overlaps; what is limited goes first."""
+        found: dict[str, list[float]] = {}
+        moments = [moment for moment, _ in self.moments]
+        for began, took in asked:
+            first, last = bisect.bisect(moments, began) - 1, bisect.bisect(moments, began + took) - 1
+            during = [work for _, work in self.moments[max(first, 0) : last + 1]]
+            if during:
+                found.setdefault(min(during, key=QUIET.__contains__), []).append(took)
+        return found
 
 
 def leaves_of_a_mart() -> int:
@@ -81,33 +106,32 @@ def leaves_of_a_mart() -> int:
     return int(row[0]) if row else 0
 
 
-class Asking:
-    """A reader's short question, again and again; each delay in seconds, by the work under way when it was answered."""
+def ask(address: str, period: str, done: multiprocessing.synchronize.Event, into: str) -> None:
+    """A reader's short question, again and again, in a process of its own; when it was asked and the delay go to a file."""
+    with psycopg.connect(address, autocommit=True) as connection, Path(into).open("w") as file:
+        while not done.is_set():
+            began = time.perf_counter()
+            connection.execute(ASKED, (period,)).fetchall()
+            file.write(f"{began} {time.perf_counter() - began}\n")
+            time.sleep(0.002)
 
-    def __init__(self, address: str, period: str) -> None:
-        self.address, self.period = address, period
-        self.delays: dict[str, list[float]] = {}
-        self.work = "nothing"
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._ask)
 
-    def __enter__(self) -> Asking:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _ask(self) -> None:
-        with psycopg.connect(self.address, autocommit=True) as connection:
-            while not self._done.is_set():
-                began = time.perf_counter()
-                during = self.work
-                connection.execute(ASKED, (self.period,)).fetchall()
-                during = self.work if during in QUIET else during
-                self.delays.setdefault(during, []).append(time.perf_counter() - began)
-                time.sleep(0.002)
+@contextmanager
+def asking(address: str, period: str, folder: Path) -> Iterator[list[tuple[float, float]]]:
+    """While the block runs such a reader asks; afterwards the list holds (began, seconds) of each question."""
+    context = multiprocessing.get_context("spawn")
+    done, into = context.Event(), folder / "asked"
+    process = context.Process(target=ask, args=(address, period, done, str(into)))
+    asked: list[tuple[float, float]] = []
+    process.start()
+    try:
+        yield asked
+    finally:
+        done.set()
+        process.join()
+        for line in into.read_text().splitlines():
+            began, took = line.split()
+            asked.append((float(began), float(took)))
 
 
 class Holding:
@@ -166,24 +190,30 @@ def main() -> None:
             connection.execute("reset role")
             figures = connection.execute("select count(*) from marts.indicator").fetchone()
         print(f"{options.citizens} citizens, {figures[0] if figures else 0} figures of indicators", flush=True)
-        build_id, published, back, leaves, mixed = 1, [], [], [], 0
+        build_id, mixed = 1, 0
+        published: list[float] = []
+        back: list[float] = []
+        leaves: list[int] = []
         release.publish_build(passed(period, build_id))  # in life a build and its gate have run in the process before
-        with Asking(analyst, month) as asking:
+        work = Work()
+        with asking(analyst, month, folder) as asked:
+            time.sleep(5)  # it begins
+            work.begins("nothing")
             time.sleep(10)
             while len(published) < options.publishes:
                 with Holding(analyst) as holding:
                     for number in range(OVER_ONE):
                         due = time.perf_counter() + HELD / OVER_ONE
-                        asking.work = "a copy of a build"
+                        work.begins("a copy of a build")
                         build_id = passed(period, build_id)
-                        asking.work = "nothing"
+                        work.begins("nothing")
                         time.sleep(max(due - time.perf_counter(), 0.2))
-                        published.append(clocked(asking, "publish", partial(release.publish_build, build_id)))
+                        published.append(work.clocked("publish", partial(release.publish_build, build_id)))
                         if number % 2:
-                            back.append(clocked(asking, "rollback", partial(release.rollback, period)))
+                            back.append(work.clocked("rollback", partial(release.rollback, period)))
                     leaves.append(leaves_of_a_mart())
                 mixed += holding.mixed
-                clocked(asking, "cleanup", release.clean)
+                work.clocked("cleanup", release.clean)
         processor = []
         for _ in range(10):
             build_id = passed(period, build_id)
@@ -198,12 +228,12 @@ def main() -> None:
         )
         print(f"rollback, {len(back)} times: slowest {1000 * max(back):.0f} ms (limit 1000)")
         print(f"a mart had {min(leaves)} to {max(leaves)} leaves before each cleanup")
-        for work, delays in asking.delays.items():
+        for during, delays in work.delays(asked).items():
             centiles = statistics.quantiles(delays, n=1000)
             print(
-                f"a reader's short question during {work}, {len(delays)} times: median"
+                f"a reader's short question during {during}, {len(delays)} times: median"
                 f" {1000 * statistics.median(delays):.1f} ms, p99.9 {1000 * centiles[998]:.1f} ms,"
-                f" worst {1000 * max(delays):.0f} ms" + " (limit 100)" * (work not in QUIET)
+                f" worst {1000 * max(delays):.0f} ms" + " (limit 100)" * (during not in QUIET)
             )
         print(f"{len(leaves)} transactions of {HELD:.0f} s saw one release to their end: {mixed} did not")
     finally:

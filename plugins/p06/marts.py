@@ -133,7 +133,7 @@ _RESTATED = (
 )  # fmt: skip
 _LEAF = re.compile(r".+__\d{6}__(\d+)")
 _PATIENCE = 5.0  # seconds one detach waits for the readers of its mart, whom it does not hold up
-_TOGETHER = 15.0  # and all of one call, after which each is tried once: a reader of every mart ends when it ends
+_TOGETHER = 15.0  # and all of one call: who reads one mart for long often reads them all, and releases wait meanwhile
 
 
 def sync() -> bool:
@@ -172,9 +172,8 @@ def _sync() -> bool:
         made = {f"view {view[0]}.{view[1]}": _extend_view(connection, *view, known) for view in _views(models)}
         made |= _grant(connection, known)
         made |= as_published.define(connection, of_a_month(), known, restricted())
-        if "release_id" in _columns(
-            connection, "build", "indicator_edition"
-        ):  # of before migration 0028, no view's now
+        # of before migration 0028, and no view's now
+        if "release_id" in _columns(connection, "build", "indicator_edition"):
             connection.execute("alter table build.indicator_edition drop column release_id")
     with database.connect("builder") as connection:
         for name, sha256 in {**made, "marts": stamp}.items():

@@ -151,6 +151,7 @@ def write(connection: Connection, prepared: Prepared, release_id: str, previous:
         "matches": prepared.figures.get("matches", {}),
         "diff": changed,
     }
+    edition = prepared.figures.get("edition")  # what a release without figures has not
     connection.execute(
         "insert into control.release_record (release_id, document) values (%s, %s)", (release_id, canonical(document))
     )
@@ -162,8 +163,9 @@ def write(connection: Connection, prepared: Prepared, release_id: str, previous:
             "release_record": [release_id],
             "pointer_event": [event],
             "footnote": [release_id],
+            "indicator_edition": [],
         },
-        {"indicator_edition": {release_id: edition}} if (edition := prepared.figures.get("edition")) else None,
+        {"indicator_edition": {release_id: edition} if edition else {}},
     )
 
 
