@@ -220,7 +220,7 @@ def main() -> None:
             with months.metered() as cost:
                 release.publish_build(build_id)
             processor.append(cost[0].processor)
-        centiles = statistics.quantiles(published, n=100)
+        centiles = statistics.quantiles(published, n=100, method="inclusive")
         print(f"publish, seconds of processor, this process and the server's: {statistics.median(processor):.3f}")
         print(
             f"publish, {len(published)} times: median {1000 * statistics.median(published):.0f} ms,"
@@ -229,7 +229,7 @@ def main() -> None:
         print(f"rollback, {len(back)} times: slowest {1000 * max(back):.0f} ms (limit 1000)")
         print(f"a mart had {min(leaves)} to {max(leaves)} leaves before each cleanup")
         for during, delays in work.delays(asked).items():
-            centiles = statistics.quantiles(delays, n=1000)
+            centiles = statistics.quantiles(delays, n=1000, method="inclusive")
             print(
                 f"a reader's short question during {during}, {len(delays)} times: median"
                 f" {1000 * statistics.median(delays):.1f} ms, p99.9 {1000 * centiles[998]:.1f} ms,"

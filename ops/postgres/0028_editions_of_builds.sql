@@ -171,4 +171,4 @@ comment on function control.seal_rows is 'What the rows of one kind of the ledge
 revoke all on function control.seal_edition(bigint) from public;
 grant execute on function control.seal_edition(bigint) to p06_builder, p06_publisher;
 
-comment on table control.build_figure is 'Rows and digest of each mart of a build, its records by match method and what its indicators say, as JSON with sorted keys.';
+comment on table control.build_figure is 'Rows and digest of each mart of a build, its records by match method, what its indicators say and what they change, as JSON with sorted keys.';

@@ -87,6 +87,9 @@ def computed_from(indicator: str) -> frozenset[str]:
 
 def write(connection: psycopg.Connection[Any], release_id: str, period: Period, build_id: int) -> int:
     """Write the footnotes of a release, in the transaction that publishes it; returns how many."""
+    found = (*findings(connection, build_id), *_not_received(connection, period, build_id))
+    if not found:
+        return 0
     indicators = [
         code
         for (code,) in connection.execute(
@@ -94,7 +97,6 @@ def write(connection: psycopg.Connection[Any], release_id: str, period: Period, 
             (period.first_day, build_id),
         ).fetchall()
     ]
-    found = (*findings(connection, build_id), *_not_received(connection, period, build_id))
     rows = [(finding, *place) for finding in found for place in figures(finding, indicators)]
     connection.cursor().executemany(
         'insert into control.footnote (release_id, number, period, source, mart, indicator_code, "check", dimension,'

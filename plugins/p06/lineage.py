@@ -29,7 +29,7 @@ from p06 import contract, database, marts, project
 from p06.contract import Contract
 from p06.errors import P06Error
 from p06.period import Period
-from p06.settings import settings
+from p06.settings import Settings, settings
 
 if TYPE_CHECKING:
     from p06.build import BuildSpec, ExtractRef
@@ -268,10 +268,16 @@ def _table(schema: str, name: str, facets: Facets, own: Facets | None = None) ->
 
 def _place(schema: str, name: str) -> tuple[str, str]:
     """Namespace and name of a table, as the specification names those of PostgreSQL; a socket is this machine."""
+    namespace, warehouse = _warehouse(settings())
+    return namespace, f"{warehouse}.{schema}.{name}"
+
+
+@cache
+def _warehouse(_: Settings) -> tuple[str, str]:
     parts = conninfo_to_dict(database.dsn("publisher"))
     host = str(parts.get("host") or "localhost")
     host = "localhost" if host.startswith("/") else host
-    return f"postgres://{host}:{parts.get('port') or 5432}", f"{parts.get('dbname')}.{schema}.{name}"
+    return f"postgres://{host}:{parts.get('port') or 5432}", str(parts.get("dbname"))
 
 
 def _landing() -> tuple[str, str]:

@@ -58,20 +58,25 @@ def measure(connection: Connection, build_id: int) -> str:
 def keep(connection: Connection, build_id: int, measured: str) -> dict[str, Any]:
     """Remember what a build holds, in the transaction that lets it pass, and keep its indicators; returns the figures.
 
-    A release makes them an edition, kept for ever; what they say for the chain is worked out here and not then.
+    A release makes them an edition, kept for ever. What they say for the chain, and what the build changes of the release
+    readers see, is worked out here and not then.
     """
     found = connection.execute(
-        "select period from control.build where build_id = %s for update", (build_id,)
+        "select b.period, (select p.release_id from control.published as p where p.period = b.period)"
+        " from control.build as b where b.build_id = %s for update",
+        (build_id,),
     ).fetchone()
     assert found is not None
+    period, previous = found
     connection.execute(
         "insert into build.indicator_edition select i.* from build.indicator as i"
         " where i.period = %(period)s and i.build_id = %(build)s"
         " and not exists (select from build.indicator_edition as e where e.build_id = %(build)s)",
-        {"build": build_id, "period": found[0]},
+        {"build": build_id, "period": period},
     )
     said = connection.execute("select control.seal_edition(%s)", (build_id,)).fetchone()
     figures: dict[str, Any] = json.loads(measured) | {"edition": said and said[0]}
+    figures["diff"] = _changed(connection, period, build_id, figures, previous)
     connection.execute(
         "insert into control.build_figure (build_id, document) values (%s, %s) on conflict (build_id) do nothing",
         (build_id, canonical(figures)),
@@ -112,10 +117,13 @@ def prepare(connection: Connection, build_id: int) -> Prepared:
         return Prepared(build_id, None, {}, None, _code())
     first_day, measured, previous = row
     figures = json.loads(measured) if measured is not None else {}
-    if "edition" not in figures:  # it passed before there were any
+    if "edition" not in figures:  # it passed before an upgrade
         with connection.transaction():
             figures = keep(connection, build_id, measured or measure(connection, build_id))
-    return Prepared(build_id, previous, figures, _changed(connection, first_day, build_id, figures, previous), _code())
+    changed = figures.get("diff")
+    if previous != (changed and changed["to"]):  # readers see another release than when it passed
+        changed = _changed(connection, first_day, build_id, figures, previous)
+    return Prepared(build_id, previous, figures, changed, _code())
 
 
 def write(connection: Connection, prepared: Prepared, release_id: str, previous: str | None) -> None:
