@@ -461,9 +461,9 @@ def _edition_table(connection: psycopg.Connection[Any]) -> None:
         )
     if not _columns(connection, "build", _OF_BUILD):
         connection.execute(f"create index {_OF_BUILD} on build.indicator_edition (build_id)")
-        connection.execute(
-            "grant select, insert on build.indicator_edition to p06_builder;"
-            "grant select, insert, delete on build.indicator_edition to p06_publisher"
+        connection.execute(  # control.keep_edition writes it
+            "revoke insert on build.indicator_edition from p06_publisher;"
+            "grant select on build.indicator_edition to p06_builder, p06_publisher"
         )
     present = _columns(connection, "build", "indicator_edition")
     for name, kind in wanted.items():
