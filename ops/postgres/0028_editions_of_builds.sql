@@ -2,6 +2,16 @@
 -- gate, so that publishing copies and reads none of them. marts.sync takes the release's name out of the table.
 set role p06_owner;
 
+-- marts.sync makes the table with the first build; one of before is written by functions alone from now on, and the chain is
+-- checked by build before anything is built again
+do $$ begin
+    if to_regclass('build.indicator_edition') is not null then
+        create index indicator_edition_build_id_idx on build.indicator_edition (build_id);
+        revoke insert on build.indicator_edition from p06_publisher;
+        grant select on build.indicator_edition to p06_builder;
+    end if;
+end $$;
+
 alter table control.build_figure add column entered boolean not null default false;
 comment on column control.build_figure.entered is 'Whether the chain covers it; those of before migration 0028 were never entered.';
 

@@ -59,7 +59,7 @@ def keep(connection: Connection, build_id: int, measured: str) -> dict[str, Any]
     """Remember what a build holds, in the transaction that lets it pass, and keep its indicators; returns the figures.
 
     A release makes them an edition, kept for ever. What they say for the chain, and what the build changes of the release
-    readers see, is worked out here and not then.
+    readers see, is worked out here and not then; it is entered, so that the chain is held to the end of the transaction.
     """
     said = connection.execute("select control.keep_edition(%s)", (build_id,)).fetchone()  # the build's row is held now
     found = connection.execute(

@@ -54,6 +54,20 @@ def used(tmp_path: Path) -> Iterator[psycopg.Connection[Any]]:
 PLACE = ("health_visit", "2024-01-01", "")
 
 
+def test_editions_of_an_older_database_are_found_by_build_and_written_by_no_role(used: psycopg.Connection[Any]) -> None:
+    used.execute(
+        "set role p06_owner; create table build.indicator_edition (release_id text not null, build_id bigint not null);"
+        "grant select, insert on build.indicator_edition to p06_publisher; reset role"
+    )
+    migrate.apply(used, settings().migrations)
+    found = used.execute(
+        "select indexdef like '%(build_id)', (select array_agg(has_table_privilege(role, 'build.indicator_edition', held))"
+        "  from unnest(array['p06_builder', 'p06_publisher']) as role cross join unnest(array['select', 'insert']) as held)"
+        " from pg_indexes where tablename = 'indicator_edition'"
+    ).fetchall()
+    assert found == [(True, [True, False, True, False])]
+
+
 def test_what_an_older_database_outranked_is_repeated_as_far_as_the_accepted_extract_holds_it(
     used: psycopg.Connection[Any],
 ) -> None:
