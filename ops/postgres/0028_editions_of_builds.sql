@@ -65,10 +65,13 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    delete from build.indicator_edition as i
-    using control.build as b
-    where b.build_id = any(of_builds) and b.state = 'dropping' and i.build_id = b.build_id
-        and not exists (select from control.release as r where r.build_id = b.build_id);
+    -- cleanup may come before the first build, which the table is made with
+    if to_regclass('build.indicator_edition') is not null then
+        delete from build.indicator_edition as i
+        using control.build as b
+        where b.build_id = any(of_builds) and b.state = 'dropping' and i.build_id = b.build_id
+            and not exists (select from control.release as r where r.build_id = b.build_id);
+    end if;
 end
 $$;
 comment on function control.forget_editions is 'Deletes the indicators kept of builds that are being dropped and that no release published.';

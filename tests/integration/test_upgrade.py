@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from p06 import migrate
+from p06 import migrate, record
 from p06.settings import settings
 from tests.sender import superuser
 
@@ -52,6 +52,13 @@ def used(tmp_path: Path) -> Iterator[psycopg.Connection[Any]]:
 
 
 PLACE = ("health_visit", "2024-01-01", "")
+
+
+def test_cleanup_may_come_before_the_first_build(used: psycopg.Connection[Any]) -> None:
+    migrate.apply(used, settings().migrations)
+    assert used.execute("select to_regclass('build.indicator_edition')").fetchone() == (None,)
+    record.forget(used, [])
+    record.forget(used, [1])
 
 
 def test_editions_of_an_older_database_are_found_by_build_and_written_by_no_role(used: psycopg.Connection[Any]) -> None:
