@@ -13,11 +13,11 @@ from psycopg.conninfo import make_conninfo
 
 from p06 import migrate, record
 from p06.settings import settings
-from tests.sender import superuser
+from tests.sender import Sender, superuser
 
 
 @pytest.fixture
-def used(tmp_path: Path) -> Iterator[psycopg.Connection[Any]]:
+def used(sender: Sender, tmp_path: Path) -> Iterator[psycopg.Connection[Any]]:
     """A database under the first five migrations: an extract of three bad rows, outranked by one that mends one."""
     folder = tmp_path / "first"
     folder.mkdir()
