@@ -144,7 +144,8 @@ class Holding:
 
     def __enter__(self) -> Holding:
         self._thread.start()
-        self._seen.wait()
+        while not self._seen.wait(1.0) and self._thread.is_alive():
+            pass
         return self
 
     def __exit__(self, *_: object) -> None:

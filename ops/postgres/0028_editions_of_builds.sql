@@ -2,6 +2,19 @@
 -- gate, so that publishing copies and reads none of them. marts.sync takes the release's name out of the table.
 set role p06_owner;
 
+-- marts.sync makes the table with the first build; one of before is written by functions alone from now on, and the chain is
+-- checked by build before anything is built again
+do $$ begin
+    if to_regclass('build.indicator_edition') is not null then
+        create index indicator_edition_build_id_idx on build.indicator_edition (build_id);
+        revoke insert on build.indicator_edition from p06_publisher;
+        grant select on build.indicator_edition to p06_builder;
+    end if;
+end $$;
+
+alter table control.build_figure add column entered boolean not null default false;
+comment on column control.build_figure.entered is 'Whether the chain covers it; those of before migration 0028 were never entered.';
+
 -- What the indicators of a build say, as the chain covers them under the build's release; null when there are none.
 create function control.seal_edition(of_build bigint) returns jsonb
 language plpgsql stable security definer
@@ -24,6 +37,44 @@ begin
 end
 $$;
 comment on function control.seal_edition is 'What the indicators of a build say, as the chain covers them; null when there are none.';
+
+-- Keeps the indicators a build has now, whatever was kept of it before, and says what they say. Those of a release stay.
+create function control.keep_edition(of_build bigint) returns jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    its_period date;
+begin
+    select b.period into strict its_period from control.build as b where b.build_id = of_build for update;
+    if not exists (select from control.release as r where r.build_id = of_build) then
+        execute 'delete from build.indicator_edition where build_id = $1' using of_build;
+        execute
+            'insert into build.indicator_edition select i.* from build.indicator as i'
+            ' where i.period = $2 and i.build_id = $1'
+        using of_build, its_period;
+    end if;
+    return control.seal_edition(of_build);
+end
+$$;
+comment on function control.keep_edition is 'Keeps the indicators of a build as they are now, unless a release has made them an edition; returns what they say.';
+
+-- Deletes the indicators kept of builds that are being dropped and that no release published.
+create function control.forget_editions(of_builds bigint[]) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- cleanup may come before the first build, which the table is made with
+    if to_regclass('build.indicator_edition') is not null then
+        delete from build.indicator_edition as i
+        using control.build as b
+        where b.build_id = any(of_builds) and b.state = 'dropping' and i.build_id = b.build_id
+            and not exists (select from control.release as r where r.build_id = b.build_id);
+    end if;
+end
+$$;
+comment on function control.forget_editions is 'Deletes the indicators kept of builds that are being dropped and that no release published.';
 
 -- What the rows of one kind say: all of them, or those with these keys. Columns added later are not in it.
 create or replace function control.seal_rows(of_subject text, of_keys text[] default null)
@@ -97,6 +148,12 @@ begin
         from control.release as r
         where of_keys is null or r.release_id = any(of_keys)
         order by r.period, r.number;
+    when 'build_figure' then
+        return query
+        select f.build_id::text, jsonb_build_object('document', control.seal_hash(f.document))::text
+        from control.build_figure as f
+        where f.entered and (of_keys is null or f.build_id = any(of_keys::bigint[]))
+        order by f.build_id;
     when 'release_record' then
         return query
         select r.release_id, jsonb_build_object('document', control.seal_hash(r.document))::text
@@ -168,7 +225,8 @@ end
 $$;
 comment on function control.seal_rows is 'What the rows of one kind of the ledger say, as the chain covers them; all of them, or those with these keys.';
 
-revoke all on function control.seal_edition(bigint) from public;
-grant execute on function control.seal_edition(bigint) to p06_builder, p06_publisher;
+revoke all on function control.seal_edition(bigint), control.keep_edition(bigint), control.forget_editions(bigint[]) from public;
+grant execute on function control.keep_edition(bigint) to p06_builder, p06_publisher;
+grant execute on function control.forget_editions(bigint[]) to p06_publisher;
 
 comment on table control.build_figure is 'Rows and digest of each mart of a build, its records by match method, what its indicators say and what they change, as JSON with sorted keys.';

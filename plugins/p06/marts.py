@@ -139,7 +139,7 @@ _TOGETHER = 15.0  # and all of one call: who reads one mart for long often reads
 def sync() -> bool:
     """Make or extend the build tables and the views over them, and load the area lists; whether anything changed.
 
-    Nothing is ever dropped or renamed, columns are only added. What a reader holds is tried again. Raises P06Error
+    Nothing readers see is ever dropped or renamed, columns are only added. What a reader holds is tried again. Raises P06Error
     P06-BUILD-005 when a published column would change its type, P06-BUILD-006 when an area list cannot be read, 007 when
     the register of printed figures cannot, Busy
     P06-DB-006 when a view has to change and one reader held it all the time.
@@ -448,22 +448,18 @@ _OPEN = (
 )
 
 
-_OF_BUILD = "indicator_edition_build_id_idx"
-
-
 def _edition_table(connection: psycopg.Connection[Any]) -> None:
-    """The indicators of every build that passed its gate, and so of every release: the columns of build.indicator."""
+    """The indicators of every build that passed its gate, and so of every release: the columns of build.indicator.
+
+    control.keep_edition writes it, nobody else.
+    """
     wanted = _columns(connection, "build", "indicator")
     if not _columns(connection, "build", "indicator_edition"):
         connection.execute(
             "create table build.indicator_edition (like build.indicator);"
-            "create index on build.indicator_edition (indicator_code, period)"
-        )
-    if not _columns(connection, "build", _OF_BUILD):
-        connection.execute(f"create index {_OF_BUILD} on build.indicator_edition (build_id)")
-        connection.execute(
-            "grant select, insert on build.indicator_edition to p06_builder;"
-            "grant select, insert, delete on build.indicator_edition to p06_publisher"
+            "create index on build.indicator_edition (indicator_code, period);"
+            "create index on build.indicator_edition (build_id);"
+            "grant select on build.indicator_edition to p06_builder, p06_publisher"
         )
     present = _columns(connection, "build", "indicator_edition")
     for name, kind in wanted.items():

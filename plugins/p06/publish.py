@@ -68,7 +68,7 @@ def publish(connection: psycopg.Connection[Any], build_id: int, who: str, why: s
             found = connection.execute("select release_id from control.release where build_id = %s", (build_id,))
             return str(found.fetchone()[0])  # type: ignore[index]
         passed = connection.execute("select control.passed_gate(%s)", (build_id,)).fetchone()
-        if state != "passed" or passed is None or not passed[0]:
+        if state != "passed" or passed is None or not passed[0] or not prepared.figures:  # not when prepared
             raise P06Error("P06-RELEASE-004", build=build_id, state=state)
         approved_by = approval.approver(connection, build_id)
         ledger = Ledger(connection)

@@ -59,39 +59,32 @@ def keep(connection: Connection, build_id: int, measured: str) -> dict[str, Any]
     """Remember what a build holds, in the transaction that lets it pass, and keep its indicators; returns the figures.
 
     A release makes them an edition, kept for ever. What they say for the chain, and what the build changes of the release
-    readers see, is worked out here and not then.
+    readers see, is worked out here and not then; it is entered, so that the chain is held to the end of the transaction.
     """
+    said = connection.execute("select control.keep_edition(%s)", (build_id,)).fetchone()  # the build's row is held now
     found = connection.execute(
         "select b.period, (select p.release_id from control.published as p where p.period = b.period)"
-        " from control.build as b where b.build_id = %s for update",
+        " from control.build as b where b.build_id = %s",
         (build_id,),
     ).fetchone()
     assert found is not None
     period, previous = found
-    connection.execute(
-        "insert into build.indicator_edition select i.* from build.indicator as i"
-        " where i.period = %(period)s and i.build_id = %(build)s"
-        " and not exists (select from build.indicator_edition as e where e.build_id = %(build)s)",
-        {"build": build_id, "period": period},
-    )
-    said = connection.execute("select control.seal_edition(%s)", (build_id,)).fetchone()
     figures: dict[str, Any] = json.loads(measured) | {"edition": said and said[0]}
     figures["diff"] = _changed(connection, period, build_id, figures, previous)
-    connection.execute(
-        "insert into control.build_figure (build_id, document) values (%s, %s) on conflict (build_id) do nothing",
+    kept = connection.execute(
+        "insert into control.build_figure (build_id, document, entered) values (%s, %s, true)"
+        " on conflict (build_id) do nothing",
         (build_id, canonical(figures)),
     )
+    if kept.rowcount:
+        seal.enter(connection, "build_figure", [build_id])
     return figures
 
 
 def forget(connection: Connection, builds: list[int]) -> None:
     """Note that the rows of these builds are dropped; the indicators kept of those no release published go too."""
     with connection.transaction():
-        connection.execute(
-            "delete from build.indicator_edition as i where i.build_id = any(%s)"
-            " and not exists (select from control.release as r where r.build_id = i.build_id)",
-            (builds,),
-        )
+        connection.execute("select control.forget_editions(%s::bigint[])", (builds,))
         connection.execute("update control.build set state = 'dropped' where build_id = any(%s)", (builds,))
 
 
@@ -110,10 +103,11 @@ def prepare(connection: Connection, build_id: int) -> Prepared:
     """Find out before the publishing transaction what does not change in it (role publisher, autocommit)."""
     row = connection.execute(
         "select b.period, f.document, (select p.release_id from control.published as p where p.period = b.period)"
-        " from control.build as b left join control.build_figure as f using (build_id) where b.build_id = %s",
+        " from control.build as b left join control.build_figure as f using (build_id)"
+        " where b.build_id = %s and b.state = 'passed'",
         (build_id,),
     ).fetchone()
-    if row is None:
+    if row is None:  # nothing publishes it, and what it holds may change still
         return Prepared(build_id, None, {}, None, _code())
     first_day, measured, previous = row
     figures = json.loads(measured) if measured is not None else {}
@@ -503,7 +497,7 @@ counted as (
 select c.changed, c.appeared, c.gone, d.indicator_code, d.was_numerator, d.was_denominator, d.was_value, d.numerator, d.denominator, d.value
 from counted as c
 left join differing as d on d.area_level = 'nation'
-order by d.indicator_code
+order by d.indicator_code, d.area_code
 """
 _INPUTS_OF_RELEASES = """
 with read as (

@@ -27,8 +27,8 @@ Connection = psycopg.Connection[Any]
 BEGIN = "chain"  # the subject of the entry a chain begins with, or begins anew
 # What the chain covers, each the name of a kind of row in control.seal_rows.
 SUBJECTS = (
-    "load_attempt", "extract", "accepted", "check_result", "approval_request", "approval_answer", "build", "release",
-    "release_record", "footnote", "pointer_event", "indicator_edition", "steward_decision", "access_log",
+    "load_attempt", "extract", "accepted", "check_result", "approval_request", "approval_answer", "build", "build_figure",
+    "release", "release_record", "footnote", "pointer_event", "indicator_edition", "steward_decision", "access_log",
 )  # fmt: skip
 _BEGUN, _ANEW = "begun", "anew"
 _HEAD = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")

@@ -51,6 +51,22 @@ def test_an_answer_once_given_stays(sender: Sender, role: str) -> None:
 
 
 @pytest.mark.parametrize("role", [role for role in database.ROLES if role != "admin"])
+def test_nobody_writes_the_editions_but_by_the_functions_that_keep_published_ones(sender: Sender, role: str) -> None:
+    marts.sync()
+    gate, cleanup = role in ("builder", "publisher"), role == "publisher"
+    with database.connect("admin") as connection:
+        held = connection.execute(
+            "select has_table_privilege(%(role)s, 'build.indicator_edition', 'select'),"
+            " has_table_privilege(%(role)s, 'build.indicator_edition', 'insert, update, delete, truncate'),"
+            " has_function_privilege(%(role)s, 'control.keep_edition(bigint)', 'execute'),"
+            " has_function_privilege(%(role)s, 'control.forget_editions(bigint[])', 'execute'),"
+            " has_function_privilege(%(role)s, 'control.seal_edition(bigint)', 'execute')",
+            {"role": f"p06_{role}"},
+        ).fetchone()
+    assert held == (gate, False, gate, cleanup, False)
+
+
+@pytest.mark.parametrize("role", [role for role in database.ROLES if role != "admin"])
 def test_nobody_of_the_warehouse_reaches_the_database_of_airflow(sender: Sender, role: str) -> None:
     with pytest.raises(psycopg.OperationalError, match="permission denied"):
         psycopg.connect(database.dsn(role, database.AIRFLOW), connect_timeout=5)

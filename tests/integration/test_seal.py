@@ -13,11 +13,12 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from p06 import build, database, quarantine, record, release, seal, steward
+from p06 import build, database, publish, quarantine, record, release, seal, steward
 from p06.cli import app
 from p06.errors import Busy, P06Error, UsageError
 from p06.period import Period
 from p06.settings import settings
+from tests.faults.scene import forge
 from tests.integration.sequence import Months, load_ungated
 from tests.passed import let_pass
 from tests.sender import superuser
@@ -40,7 +41,6 @@ set role p06_owner;
 alter table build.indicator_edition add column release_id text;
 update build.indicator_edition as e set release_id = r.release_id from control.release as r where r.build_id = e.build_id;
 alter table build.indicator_edition alter release_id set not null;
-drop index build.indicator_edition_build_id_idx;
 do $$
 declare
     columns text;
@@ -499,6 +499,84 @@ def test_a_build_that_passed_before_editions_were_of_builds_is_published_after_t
         ).fetchone()
         assert columns == (0,)
     assert verdict().sound
+
+
+_FIGURE = (
+    "update control.build_figure set document = jsonb_set(document::jsonb, '{}', '{}')::text where build_id = %(build)s"
+)
+BEFORE_PUBLICATION = {
+    "an indicator kept": (
+        "update build.indicator_edition set numerator = numerator + 1 where build_id = %(build)s and area_level = 'nation'",
+        "indicator_edition {release}: changed: figures",
+    ),
+    "an indicator added": (
+        "insert into build.indicator_edition select * from build.indicator_edition where build_id = %(build)s limit 1",
+        "indicator_edition {release}: changed: figures, rows",
+    ),
+    "every indicator gone": (
+        "delete from build.indicator_edition where build_id = %(build)s",
+        "indicator_edition {release}: removed",
+    ),
+    "what they are said to say": (
+        _FIGURE.format("{edition,rows}", "1"),
+        "build_figure {build}: changed: document",
+    ),
+    "what the build is said to change": (
+        _FIGURE.format("{diff,indicators,changed}", "99"),
+        "build_figure {build}: changed: document",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def forged(lived: Months) -> int:
+    """A build of May that passed its gate, for transactions that are rolled back."""
+    with superuser() as connection:
+        shown = connection.execute("select build_id from control.published where period = %s", (MAY.first_day,))
+        source = shown.fetchone()
+    assert source is not None
+    return forge(MAY, source[0], publish_it=False)
+
+
+@pytest.mark.parametrize("what", BEFORE_PUBLICATION)
+def test_what_is_changed_between_gate_and_publication_is_named(lived: Months, forged: int, what: str) -> None:
+    statement, finding = BEFORE_PUBLICATION[what]
+    with superuser() as connection, connection.transaction(force_rollback=True):
+        record.keep(connection, forged, record.measure(connection, forged))
+        connection.execute(statement.encode(), {"build": forged})
+        name = publish.publish(connection, forged, "tests")
+        found = [one.sentence for one in seal.check(connection).findings]
+    assert [one for one in found if one.startswith(finding.format(build=forged, release=name))], found
+
+
+def test_a_gate_keeps_the_indicators_the_build_has_whatever_stood_there_before(lived: Months, forged: int) -> None:
+    with superuser() as connection, connection.transaction(force_rollback=True):
+        connection.execute(
+            "insert into build.indicator_edition select * from build.indicator where build_id = %s limit 1", (forged,)
+        )
+        record.keep(connection, forged, record.measure(connection, forged))
+        name = publish.publish(connection, forged, "tests")
+        different = connection.execute(
+            "select count(*) filter (where e.release_id is null), count(*) from marts.indicator as i left join"
+            " marts.indicator_edition as e on e.release_id = %s and (e.indicator_code, e.area_level, e.area_code, e.value)"
+            " = (i.indicator_code, i.area_level, i.area_code, i.value) where i.period = %s",
+            (name, MAY.first_day),
+        ).fetchone()
+        assert different is not None and different[0] == 0 < different[1]
+        assert seal.check(connection).sound
+
+
+def test_nothing_is_kept_of_a_build_that_has_not_passed(lived: Months, forged: int) -> None:
+    with superuser() as connection, connection.transaction(force_rollback=True):
+        connection.execute("update control.build set state = 'built' where build_id = %s", (forged,))
+        with pytest.raises(P06Error, match="P06-RELEASE-004"):
+            publish.publish(connection, forged, "tests")
+        kept = connection.execute(
+            "select (select count(*) from build.indicator_edition where build_id = %(build)s),"
+            " (select count(*) from control.build_figure where build_id = %(build)s)",
+            {"build": forged},
+        ).fetchone()
+        assert kept == (0, 0)
 
 
 def test_the_indicators_of_a_build_nobody_published_are_seen_by_nobody_and_go_with_it(lived: Months) -> None:

@@ -11,13 +11,13 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from p06 import migrate
+from p06 import migrate, record
 from p06.settings import settings
-from tests.sender import superuser
+from tests.sender import Sender, superuser
 
 
 @pytest.fixture
-def used(tmp_path: Path) -> Iterator[psycopg.Connection[Any]]:
+def used(sender: Sender, tmp_path: Path) -> Iterator[psycopg.Connection[Any]]:
     """A database under the first five migrations: an extract of three bad rows, outranked by one that mends one."""
     folder = tmp_path / "first"
     folder.mkdir()
@@ -52,6 +52,27 @@ def used(tmp_path: Path) -> Iterator[psycopg.Connection[Any]]:
 
 
 PLACE = ("health_visit", "2024-01-01", "")
+
+
+def test_cleanup_may_come_before_the_first_build(used: psycopg.Connection[Any]) -> None:
+    migrate.apply(used, settings().migrations)
+    assert used.execute("select to_regclass('build.indicator_edition')").fetchone() == (None,)
+    record.forget(used, [])
+    record.forget(used, [1])
+
+
+def test_editions_of_an_older_database_are_found_by_build_and_written_by_no_role(used: psycopg.Connection[Any]) -> None:
+    used.execute(
+        "set role p06_owner; create table build.indicator_edition (release_id text not null, build_id bigint not null);"
+        "grant select, insert on build.indicator_edition to p06_publisher; reset role"
+    )
+    migrate.apply(used, settings().migrations)
+    found = used.execute(
+        "select indexdef like '%(build_id)', (select array_agg(has_table_privilege(role, 'build.indicator_edition', held))"
+        "  from unnest(array['p06_builder', 'p06_publisher']) as role cross join unnest(array['select', 'insert']) as held)"
+        " from pg_indexes where tablename = 'indicator_edition'"
+    ).fetchall()
+    assert found == [(True, [True, False, True, False])]
 
 
 def test_what_an_older_database_outranked_is_repeated_as_far_as_the_accepted_extract_holds_it(
