@@ -10,7 +10,6 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -337,27 +336,16 @@ def _mart_subject(mart: str, period: Period, build_id: int, state: int, publishe
 def _judge(
     connection: psycopg.Connection[Any], role: str, subjects: Sequence[_Subject], period: Period
 ) -> list[CheckResult]:
-    """The answers of every subject, in the order of the suites.
-
-    Numbers are taken over ``connection`` beside Great Expectations, which asks the rows over sessions of its own.
-    """
-    given: list[tuple[dict[str, _Answer], _Taken]] = []
+    """The answers of every subject, in the order of the suites."""
+    answers: list[dict[str, _Answer]] = []
     try:
         for setting in SESSION:
             connection.execute(f"set {setting}".encode())
-        with _Expectations(role, subjects) as expectations, ThreadPoolExecutor(1, "numbers") as beside:
-            taking = [beside.submit(_take, connection, subject) for subject in subjects]
-            try:
-                for subject, taken in zip(subjects, taking, strict=True):
-                    given.append((_ask(expectations, subject, taken), taken.result()))
-            finally:
-                beside.shutdown(wait=True, cancel_futures=True)
+        with _Expectations(role, subjects) as expectations:
+            answers.extend(_answers(connection, expectations, subject) for subject in subjects)
         missing = _crash("no answer")
     except Exception as error:  # whatever breaks a gate closes it
         missing = _crash(_kind_of(error))
-    answers = [
-        _told(connection, subject, taken, found) for subject, (found, taken) in zip(subjects, given, strict=False)
-    ]
     answers += [{}] * (len(subjects) - len(answers))
     return [
         _result(subject, check, given.get(check.id, missing), period)
@@ -366,49 +354,28 @@ def _judge(
     ]
 
 
-@dataclass(frozen=True)
-class _Taken:
-    """The numbers of a subject, what comparisons say beside theirs, and the checks whose number could not be taken."""
-
-    numbers: dict[str, Decimal | bool | date | None]
-    told: dict[str, str | None]
-    crashed: dict[str, _Answer]
-
-
-def _take(connection: psycopg.Connection[Any], subject: _Subject) -> _Taken:
-    numbers, crashed = _numbers(connection, subject)
-    told, lost = _compared(subject, numbers)
-    return _Taken(numbers, told, crashed | lost)
-
-
-def _ask(expectations: _Expectations, subject: _Subject, taking: Future[_Taken]) -> dict[str, _Answer]:
-    """The answers of Great Expectations: of the rows while the numbers are taken, then of the numbers."""
+def _answers(connection: psycopg.Connection[Any], expectations: _Expectations, subject: _Subject) -> dict[str, _Answer]:
     checks = subject.suite.checks
-    answers: dict[str, _Answer] = {}
+    numbers, answers = _numbers(connection, subject)
+    told, crashed = _compared(subject, numbers)
+    answers |= crashed
+    excused = {check.id for check in checks if numbers.get(_unless(check.id))}
+    days = {check.id: numbers.get(_beside(check.id)) for check in checks if check.day}
+    asked = [check for check in checks if check.id not in answers]
     try:
-        answers |= expectations.on_rows(subject, [check for check in checks if check.expectation])
-        taken = taking.result()
-        numbers = [check for check in checks if not check.expectation and check.id not in taken.crashed]
-        answers |= expectations.on_numbers(subject, numbers, taken.numbers)
+        answers |= expectations.on_rows(subject, [check for check in asked if check.expectation])
+        answers |= expectations.on_numbers(subject, [check for check in asked if not check.expectation], numbers)
     except Exception as error:  # whatever breaks a gate closes it
-        answers = {check.id: _crash(_kind_of(error)) for check in checks} | answers
-    return answers | taking.result().crashed
-
-
-def _told(
-    connection: psycopg.Connection[Any], subject: _Subject, taken: _Taken, answers: dict[str, _Answer]
-) -> dict[str, _Answer]:
-    """The answers with what stands beside a failure: the day, what a comparison says, who is to blame; some excused."""
-    for check in subject.suite.checks:
+        answers = {check.id: _crash(_kind_of(error)) for check in asked} | answers
+    for check in checks:
         answer = answers.get(check.id)
-        if not answer or answer.success or answer.crashed:
-            continue
-        beside = (taken.numbers.get(_beside(check.id)) if check.day else None) or taken.told.get(check.id)
-        if check.names:
+        beside = days.get(check.id) or told.get(check.id)
+        if answer and not answer.success and not answer.crashed and check.names:
             beside = _to_blame(connection, subject, check)
-        if beside:
-            answer = replace(answer, observed=f"{answer.observed}; {beside}")
-        answers[check.id] = replace(answer, success=bool(taken.numbers.get(_unless(check.id))))
+        if answer and not answer.success and not answer.crashed and beside:
+            answer = answers[check.id] = replace(answer, observed=f"{answer.observed}; {beside}")
+        if answer and not answer.success and not answer.crashed and check.id in excused:
+            answers[check.id] = replace(answer, success=True)
     return answers
 
 
