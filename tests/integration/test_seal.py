@@ -467,20 +467,26 @@ def test_a_writer_that_holds_the_chain_too_long_makes_the_others_give_up(
     assert verdict().sound
 
 
+def _passed(connection: psycopg.Connection[Any]) -> int:
+    """A build of May that is said to have passed, of which nothing is kept yet."""
+    spec = release._start(connection, MAY)
+    build.run_models(spec)
+    with connection.transaction():
+        release._finish(connection, spec.build_id, "built")
+        let_pass(connection, spec.build_id)
+    return spec.build_id
+
+
 def test_a_build_that_passed_before_editions_were_of_builds_is_published_after_the_upgrade(lived: Months) -> None:
     """The table as it was: the release's name in it, read by the view, and nothing kept of a build not published yet."""
     with database.connect("builder", autocommit=True) as connection, release._alone():
-        spec = release._start(connection, MAY)
-        build.run_models(spec)
-        with connection.transaction():
-            release._finish(connection, spec.build_id, "built")
-            let_pass(connection, spec.build_id)
+        build_id = _passed(connection)
     with superuser() as connection:
         before = connection.execute(
             "select * from marts.indicator_edition order by 1, 2, 3, 4, published_at"
         ).fetchall()
         connection.execute(_AS_IT_WAS)
-    name = release.publish_build(spec.build_id)
+    name = release.publish_build(build_id)
     with superuser() as connection:
         kept = connection.execute(
             "select * from marts.indicator_edition where release_id <> %s order by 1, 2, 3, 4, published_at", (name,)
@@ -596,15 +602,12 @@ def test_the_indicators_of_a_build_nobody_published_are_seen_by_nobody_and_go_wi
     before = {build_id: kept(build_id) for build_id in published}
     assert all(stored == seen > 0 for stored, seen in before.values())
     with database.connect("builder", autocommit=True) as connection, release._alone():
-        spec = release._start(connection, MAY)
-        build.run_models(spec)
+        build_id = _passed(connection)
         with connection.transaction():
-            release._finish(connection, spec.build_id, "built")
-            let_pass(connection, spec.build_id)
-            record.keep(connection, spec.build_id, record.measure(connection, spec.build_id))
-        stored, seen = kept(spec.build_id)
+            record.keep(connection, build_id, record.measure(connection, build_id))
+        stored, seen = kept(build_id)
         assert stored > 0 and seen == 0 and verdict().sound
-        connection.execute("update control.build set state = 'failed' where build_id = %s", (spec.build_id,))
+        connection.execute("update control.build set state = 'failed' where build_id = %s", (build_id,))
     release.clean()
-    assert kept(spec.build_id) == (0, 0)
+    assert kept(build_id) == (0, 0)
     assert {build_id: kept(build_id) for build_id in published} == before
