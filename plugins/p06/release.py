@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import getpass
 import json
 import os
@@ -17,6 +16,7 @@ import psycopg
 from p06 import alert, approval, database, fault, footnote, lineage, lock, publish, record, seal, steward
 from p06.build import BuildSpec
 from p06.errors import Busy, GateBlocked, NotReady, P06Error, Waiting
+from p06.memory import only_new_garbage
 from p06.period import Period
 from p06.plan import Ledger, plan
 
@@ -240,7 +240,7 @@ def publish_build(build_id: int, why: str | None = None) -> str:
             evidence = (one.as_dict() for one in footnote.findings(connection, build_id))
             if judged_otherwise or approval.lapsed(evidence) or Ledger(connection).missing(period):
                 raise P06Error("P06-RELEASE-002", period=period, build=build_id)
-        with _no_collection():
+        with only_new_garbage():  # the rows of the pointer are locked meanwhile
             release_id = lock.patiently(lambda: publish.publish(connection, build_id, _who(), why), "P06-RELEASE-001")
         told.writes(lineage.published, release_id)
         told.about(release=release_id)
@@ -287,20 +287,6 @@ def clean(kept: int = publish.KEPT, patience: float = 5.0) -> list[str]:
         fault.point("cleanup.noted")
         steward.forget(connection)
         return dropped + [f"register rows of {extract_id}" for extract_id in dbt.forget_states(connection)]
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Keep what the process holds out of garbage collections for a moment.
-
-    After a build and its gate, dbt and Great Expectations have left so much that a full one takes 0.15 s, and the rows of
-    the pointer are locked meanwhile.
-    """
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def _one(period: Period, report: Report, why: str | None, rebuild: bool, held: bool) -> Result:
