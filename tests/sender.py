@@ -66,7 +66,8 @@ def line(source: str = "health_visit", quote: bool = False, **values: str) -> st
 
 def visits(count: int, first: int = 1) -> list[str]:
     """Rows with visit ids V<first> and on."""
-    return [line(visit_id=f"V{number}") for number in range(first, first + count)]
+    before, after = line(visit_id="|").split("|")
+    return [f"{before}V{number}{after}" for number in range(first, first + count)]
 
 
 def header(source: str = "health_visit") -> str:

@@ -59,6 +59,24 @@ def undisturbed(make: Maker, country: Path) -> Warehouse:
     return warehouse
 
 
+@pytest.fixture(scope="module")
+def one_month(make: Maker, country: Path) -> Warehouse:
+    """January loaded and released, for the tests that go on from there one after the other."""
+    warehouse = make("january")
+    warehouse.deliver(country, PERIODS[:1])
+    warehouse.must("load")
+    warehouse.must("release")
+    return warehouse
+
+
+@pytest.fixture
+def january(one_month: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
+    """January published with nothing left to do, whatever the tests before did to it."""
+    monkeypatch.setattr(one_month, "extra", dict(one_month.extra))
+    assert one_month.must("plan") == ""
+    return one_month
+
+
 def test_every_month_is_published_and_nothing_is_left_to_do(undisturbed: Warehouse) -> None:
     current = [release["period"] for release in undisturbed.json("releases") if release["current"]]
     assert current == list(PERIODS)
@@ -268,11 +286,27 @@ def test_a_warning_about_an_extract_is_a_warning_of_every_release_that_reads_it(
     assert gates == {PERIODS[0]: "clean", PERIODS[1]: "warnings"}
 
 
-def test_a_rollback_is_at_once_and_survives_the_sweep(make: Maker, country: Path) -> None:
-    warehouse = make("undone")
-    warehouse.deliver(country, PERIODS[:1])
-    warehouse.must("load")
-    warehouse.must("release")
+def test_old_builds_are_dropped_whole_even_while_a_reader_holds_one(january: Warehouse) -> None:
+    warehouse, period = january, PERIODS[0]
+    served = warehouse.digest()
+    with psycopg.connect(warehouse.dsn("analyst")) as reader:
+        reader.execute("set transaction isolation level repeatable read")
+        before = reader.execute("select count(*) from marts.citizen_month").fetchone()
+        for _ in range(4):
+            warehouse.must("release", period, "--rebuild")
+        warehouse.must("clean")
+        assert reader.execute("select count(*) from marts.citizen_month").fetchone() == before
+        gone = [release["release_id"] for release in warehouse.json("releases") if not release["kept"]]
+        assert gone == [f"{period}.1", f"{period}.2"]
+        assert warehouse.run("rollback", period, "--to", gone[0]).returncode == 2
+    warehouse.must("clean")
+    leaves = "select count(*) from pg_class where relnamespace = 'build'::regnamespace and relkind = 'r' and relname ~ '__[12]$'"
+    assert warehouse.query(leaves) == [(0,)]
+    assert warehouse.digest() == served
+
+
+def test_a_rollback_is_at_once_and_survives_the_sweep(january: Warehouse, country: Path) -> None:
+    warehouse = january
     first = warehouse.digest()
     _correct(warehouse, country, "health_visit", PERIODS[0])
     warehouse.must("load")
@@ -288,16 +322,13 @@ def test_a_rollback_is_at_once_and_survives_the_sweep(make: Maker, country: Path
     assert warehouse.digest() != first
 
 
-def test_a_failing_suite_blocks_and_the_last_release_stays(make: Maker, country: Path, tmp_path: Path) -> None:
-    warehouse = make("blocked")
+def test_a_failing_suite_blocks_and_the_last_release_stays(january: Warehouse, country: Path, tmp_path: Path) -> None:
+    warehouse = january
     suites = tmp_path / "expectations"
     shutil.copytree(ROOT / "expectations", suites)
     warehouse.extra["P06_EXPECTATIONS"] = str(suites)
-    warehouse.deliver(country, PERIODS[:1])
-    warehouse.must("load")
-    warehouse.must("release")
     served = warehouse.digest()
-    _correct(warehouse, country, "health_visit", PERIODS[0])
+    _correct(warehouse, country, "land_parcel", PERIODS[0])
     warehouse.must("load")
     path = suites / "marts" / "citizen_month.yaml"
     sound = _ask_too_much(path, "block")
@@ -327,11 +358,8 @@ def _ask_too_much(path: Path, severity: str) -> str:
     return sound
 
 
-def test_changed_models_make_a_month_outdated_until_it_is_rebuilt(make: Maker, country: Path, tmp_path: Path) -> None:
-    warehouse = make("outdated")
-    warehouse.deliver(country, PERIODS[:1])
-    warehouse.must("load")
-    warehouse.must("release")
+def test_changed_models_make_a_month_outdated_until_it_is_rebuilt(january: Warehouse, tmp_path: Path) -> None:
+    warehouse = january
     project = tmp_path / "dbt_project"
     shutil.copytree(ROOT / "dbt_project", project)
     warehouse.extra["P06_DBT_PROJECT"] = str(project)
@@ -408,26 +436,3 @@ def _python() -> list[str]:
     import sys
 
     return [sys.executable, "-m", "p06.cli"]
-
-
-def test_old_builds_are_dropped_whole_even_while_a_reader_holds_one(make: Maker, country: Path) -> None:
-    warehouse = make("kept")
-    period = PERIODS[0]
-    warehouse.deliver(country, [period])
-    warehouse.must("load")
-    warehouse.must("release")
-    served = warehouse.digest()
-    with psycopg.connect(warehouse.dsn("analyst")) as reader:
-        reader.execute("set transaction isolation level repeatable read")
-        before = reader.execute("select count(*) from marts.citizen_month").fetchone()
-        for _ in range(4):
-            warehouse.must("release", period, "--rebuild")
-        warehouse.must("clean")
-        assert reader.execute("select count(*) from marts.citizen_month").fetchone() == before
-        gone = [release["release_id"] for release in warehouse.json("releases") if not release["kept"]]
-        assert gone == [f"{period}.1", f"{period}.2"]
-        assert warehouse.run("rollback", period, "--to", gone[0]).returncode == 2
-    warehouse.must("clean")
-    leaves = "select count(*) from pg_class where relnamespace = 'build'::regnamespace and relkind = 'r' and relname ~ '__[12]$'"
-    assert warehouse.query(leaves) == [(0,)]
-    assert warehouse.digest() == served

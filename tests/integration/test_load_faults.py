@@ -29,7 +29,7 @@ def run(**more: str) -> subprocess.CompletedProcess[str]:
 def test_killed_in_the_middle_of_copy_nothing_is_left_and_the_next_run_finishes(
     sender: Sender, sees: psycopg.Connection[Any]
 ) -> None:
-    sender.rows(visits(120_000))
+    sender.rows(visits(60_000))
     process = subprocess.Popen(LOAD, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     copying = "select coalesce(sum(tuples_processed), 0) from pg_stat_progress_copy"
@@ -41,7 +41,7 @@ def test_killed_in_the_middle_of_copy_nothing_is_left_and_the_next_run_finishes(
     process.wait()
     assert sees.execute("select count(*) from control.extract").fetchone() == (0,)
     assert run().returncode == 0
-    assert sees.execute("select count(*) from staging.health_visit").fetchone() == (120_000,)
+    assert sees.execute("select count(*) from staging.health_visit").fetchone() == (60_000,)
     states = [
         state for (state,) in sees.execute("select state from control.load_attempt order by attempt_id").fetchall()
     ]
@@ -51,7 +51,7 @@ def test_killed_in_the_middle_of_copy_nothing_is_left_and_the_next_run_finishes(
 def test_a_backend_killed_mid_load_fails_loudly_and_the_next_load_finishes(
     sender: Sender, sees: psycopg.Connection[Any]
 ) -> None:
-    sender.rows(visits(120_000))
+    sender.rows(visits(60_000))
     process = subprocess.Popen(LOAD, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     copying = "select pid from pg_stat_progress_copy where tuples_processed > 1000"
     while process.poll() is None:
@@ -62,7 +62,7 @@ def test_a_backend_killed_mid_load_fails_loudly_and_the_next_load_finishes(
     assert process.returncode == 1
     assert "P06-LOAD-043" in said
     assert run().returncode == 0
-    assert sees.execute("select count(*) from staging.health_visit").fetchone() == (120_000,)
+    assert sees.execute("select count(*) from staging.health_visit").fetchone() == (60_000,)
 
 
 def test_a_second_run_of_the_same_period_is_told_to_wait(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:

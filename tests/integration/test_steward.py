@@ -58,10 +58,9 @@ def test_a_decision_is_accepted_rebuilt_replayed_and_undone(
     homes: tuple[Warehouse, Warehouse], country: Path, tmp_path: Path
 ) -> None:
     first, second = homes
-    for period in PERIODS:
-        first.deliver(country, [period])
-        first.must("load")
-        first.must("release")
+    first.deliver(country, PERIODS)
+    first.must("load")
+    first.must("release")
     undecided = first.digest()
     assert linked(first) == []
     asked = [pair for pair in first.json("steward", "list") if pair["periods"] == ["2024-02"] and pair["rows"] == 1]
