@@ -10,7 +10,9 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Collection
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +22,7 @@ from p06 import codelist
 Rows = list[list[str]]
 Spoiler = Callable[[Rows, dict[str, int]], Rows]
 PROVINCE = "38"  # Thanh Hóa: the third most populous
+PAIR = ("01", "79")  # Hà Nội and Hồ Chí Minh City: of nearly one size, so that no count tells one from the other
 
 # Where a source has them: a code that can be shifted, two dates that can be swapped, amounts.
 CODES = {
@@ -112,6 +115,60 @@ def ids_shifted(rows: Rows, at: dict[str, int]) -> Rows:
     return rows
 
 
+def provinces_swapped(rows: Rows, at: dict[str, int]) -> Rows:
+    """Two provinces stand in each other's place: commune for commune, as far as the lists go."""
+    known = codelist.provinces(date(2025, 3, 1))
+    first, second = (sorted(code for code, of in known.items() if of == province) for province in PAIR)
+    most = max(len(first), len(second))
+    other = {first[n % len(first)]: second[n % len(second)] for n in range(most)}
+    other |= {second[n % len(second)]: first[n % len(first)] for n in range(most)}
+    for row in rows:
+        row[at["commune_code"]] = other.get(row[at["commune_code"]], row[at["commune_code"]])
+    return rows
+
+
+def names_unmarked(rows: Rows, at: dict[str, int]) -> Rows:
+    """Names in capitals, without their marks."""
+    for row in rows:
+        plain = unicodedata.normalize("NFD", row[at["full_name"]].upper().replace("Đ", "D"))
+        row[at["full_name"]] = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    return rows
+
+
+def changed_at_once(rows: Rows, at: dict[str, int]) -> Rows:
+    """Every row bears one time: that of a late one, for the very last may be no time at all."""
+    times = sorted(row[at["updated_at"]] for row in rows)
+    for row in rows:
+        row[at["updated_at"]] = times[len(times) * 9 // 10]
+    return rows
+
+
+def ids_sorted_in_a_province(rows: Rows, at: dict[str, int]) -> Rows:
+    """The numbers one province gave are sorted, the names beside them are not."""
+    theirs = [row for row in rows if row[at["citizen_id"]].startswith("0" + PROVINCE)]
+    for row, value in zip(theirs, sorted(row[at["citizen_id"]] for row in theirs), strict=True):
+        row[at["citizen_id"]] = value
+    return rows
+
+
+def facility_twice(rows: Rows, at: dict[str, int]) -> Rows:
+    """The facility with the most visits sent them again under other numbers."""
+    (facility, _), *_ = Counter(row[at["facility_code"]] for row in rows).most_common(1)
+    again = [list(row) for row in rows if row[at["facility_code"]] == facility]
+    for row in again:
+        row[at["visit_id"]] = "9" + row[at["visit_id"]][1:]
+    return rows + again
+
+
+def amounts_zero(rows: Rows, at: dict[str, int]) -> Rows:
+    """Amounts are nought."""
+    for columns in AMOUNTS.values():
+        for column in columns:
+            for row in rows if column in at else []:
+                row[at[column]] = row[at[column]] and "0"
+    return rows
+
+
 SPOILERS: dict[str, Spoiler] = {
     "half the rows gone": half_gone,
     "a province gone": province_gone,
@@ -121,14 +178,26 @@ SPOILERS: dict[str, Spoiler] = {
     "all births 1 January": births_first_of_january,
     "sexes swapped": sexes_swapped,
     "IDs shifted against names": ids_shifted,
+    "two provinces swapped": provinces_swapped,
+    "names without marks": names_unmarked,
+    "all changed at once": changed_at_once,
+    "IDs of a province sorted": ids_sorted_in_a_province,
+    "a facility sent twice": facility_twice,
+    "amounts nought": amounts_zero,
 }
 AGAIN = "last month sent again"
+_ONLY: dict[str, Collection[str]] = {
+    "two dates swapped": DATES,
+    "amounts × 1000": AMOUNTS,
+    "two provinces swapped": ("education_enrolment", "social_security_participation", "land_parcel"),
+    "a facility sent twice": ("health_visit",),
+    "amounts nought": ("health_visit", "social_security_participation"),  # land of no area is quarantined row by row
+}
 
 
 def applies(source: str, defect: str) -> bool:
     """Whether a source has what the defect spoils."""
-    wanted = {"two dates swapped": DATES, "amounts × 1000": AMOUNTS}.get(defect)
-    return wanted is None or source in wanted
+    return source in _ONLY.get(defect, CODES)
 
 
 def deliver(delivery: Path, into: Path, period: str, spoiler: Spoiler | None, revision: int) -> None:

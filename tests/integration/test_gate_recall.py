@@ -28,6 +28,12 @@ NAMED = {
     "all births 1 January": "birth_dates_kept",
     "sexes swapped": "sexes_not_swapped",
     "IDs shifted against names": "ids_of_others",
+    "two provinces swapped": "residents_among_them",
+    "names without marks": "names_marked",
+    "all changed at once": "changed_at_many_times",
+    "IDs of a province sorted": "ids_agree_everywhere",
+    "a facility sent twice": "visits_once",
+    "amounts nought": "amounts_plausible/contributions_stated",
 }
 BLOCKED = {"all births 1 January", "sexes swapped", "IDs shifted against names"}
 
