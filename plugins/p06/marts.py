@@ -133,7 +133,7 @@ _RESTATED = (
 )  # fmt: skip
 _LEAF = re.compile(r".+__\d{6}__(\d+)")
 _PATIENCE = 5.0  # seconds one detach waits for the readers of its mart, whom it does not hold up
-_TOGETHER = 15.0  # and all of one call: who reads one mart for long often reads them all, and releases wait meanwhile
+_IN_VAIN = 15.0  # and those of one call that gain nothing: who reads one mart for long often reads all; releases wait
 
 
 def sync() -> bool:
@@ -211,12 +211,13 @@ def drop_builds(connection: psycopg.Connection[Any], builds: Sequence[int]) -> l
     ).fetchall()
     dropped = []
     stuck = set()  # a parent takes no other detach until its pending one is finished
-    until = time.monotonic() + _TOGETHER
+    in_vain = 0.0  # what gains something may go on, else leaves pile up faster than they go while readers are many
     for leaf, parent, pending in leaves:
         match = _LEAF.fullmatch(leaf)
         if match is None or int(match[1]) not in builds or parent in stuck:
             continue
-        patience = min(_PATIENCE, max(until - time.monotonic(), 0.1))
+        patience = min(_PATIENCE, max(_IN_VAIN - in_vain, 0.1))
+        began = time.monotonic()
         try:
             # to finish what is pending locks the leaf while it waits, and snapshots of before it was marked still read it
             connection.execute(
@@ -242,6 +243,7 @@ def drop_builds(connection: psycopg.Connection[Any], builds: Sequence[int]) -> l
             Busy,
         ):
             stuck.add(parent)
+            in_vain += time.monotonic() - began
         finally:
             connection.execute("reset statement_timeout; reset lock_timeout")
     return dropped

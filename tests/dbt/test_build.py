@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from datetime import date
 from pathlib import Path
 
@@ -151,6 +152,35 @@ def test_an_unpublished_build_is_seen_by_nobody_and_can_be_dropped(warehouse: Wa
     assert "fct_bank_kyc__202401__2" in dropped
     assert left == [(1,)]
     assert warehouse.rows("select count(*) from marts.fct_bank_kyc") == [(1,)]
+
+
+def test_a_cleanup_that_gains_something_goes_on_however_long_readers_make_it_wait(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(marts, "_IN_VAIN", 3.0)
+    read = ("citizen_month", "fct_bank_kyc", "fct_health_visit", "indicator", "match_summary", "reconciliation")
+    warehouse.register("2024-01", {"citizen_id": AN} | PERSON)
+    warehouse.build("2024-01", publish=False, test=False)
+    done = threading.Event()
+
+    def look() -> None:
+        with database.connect("analyst") as connection:
+            while not done.is_set():
+                for mart in read:
+                    connection.execute(f"select count(*) from marts.{mart}".encode())
+                done.wait(0.7)
+                connection.commit()
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    try:
+        with database.connect("builder", autocommit=True) as connection:
+            dropped = marts.drop_builds(connection, [warehouse.builds])
+            assert warehouse.builds not in marts.builds_with_leaves(connection)
+    finally:
+        done.set()
+        reader.join()
+    assert {leaf.partition("__")[0] for leaf in dropped} >= set(read)
 
 
 def test_the_same_build_run_again_replaces_its_own_rows(warehouse: Warehouse) -> None:
