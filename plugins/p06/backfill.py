@@ -332,11 +332,17 @@ def _release_through_airflow(client: airflow_api.Client, done: Backfill, report:
 
     stale = plan.stale_periods()
     with client as airflow:
-        active = {run.key: run for run in airflow.runs("release", airflow_api.ACTIVE)}
-        runs = [active.get(str(period)) or airflow.trigger("release", period) for period in stale]
+        months = {str(period) for period in stale}
+        under_way = [run for run in airflow.runs("release", airflow_api.ACTIVE) if run.key in months]
+        if under_way:
+            report(f"{len(under_way)} releases under way")
+        failed = {run.key for run in airflow.wait(under_way, PATIENCE) if run.state != "success"}
+        # One that asked the ledger while the backfill was open ended without a release: those months are asked for now.
+        left = [period for period in plan.stale_periods() if period in stale and str(period) not in failed]
+        runs = [airflow.trigger("release", period) for period in left]
         report(f"{len(runs)} releases started")
-        states = {run.key: run.state for run in airflow.wait(runs, PATIENCE)}
-    return _tell_releases(done, stale, {str(key) for key, state in states.items() if state != "success"})
+        failed |= {run.key for run in airflow.wait(runs, PATIENCE) if run.state != "success"}
+    return _tell_releases(done, stale, {str(key) for key in failed})
 
 
 def _tell_releases(done: Backfill, stale: Sequence[Period], failed: set[str]) -> int:

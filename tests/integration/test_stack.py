@@ -216,6 +216,32 @@ def test_a_backfill_foretold_changes_nothing_and_one_done_releases_the_month_onc
     assert running.query("select count(*) from control.release") == [(releases + 1,)]
 
 
+def test_a_release_that_found_nothing_to_do_while_the_backfill_was_open_is_asked_for_again(
+    running: Warehouse, country: Path
+) -> None:
+    """A run whose first task has answered no is under way when the backfill looks for releases: it releases nothing."""
+    releases = running.query("select count(*) from control.release")[0][0]
+    with _airflow(running) as airflow:
+        _until(lambda: not airflow.active(), "nothing under way")
+        answered = _ended(airflow, airflow.trigger("release", JANUARY))
+        assert airflow.tasks("release", answered.run_id)["stale"] == "success"
+        airflow.pause("release")
+        airflow._call("PATCH", f"/api/v2/dags/release/dagRuns/{answered.run_id}", {"state": "queued"})
+        running.drop(_without_its_last_row(country, "bank_kyc", "2024-01"), "bank_kyc", "2024-01", "revision-2")
+        call = [sys.executable, "-m", "p06.cli", "backfill", "2024-01", "--source", "bank_kyc", "--json"]
+        backfill = subprocess.Popen(
+            call, env=running.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert backfill.stderr is not None
+        assert any("1 releases" in line for line in backfill.stderr), "one is under way"
+        airflow.pause("release", False)
+        done = json.loads(backfill.communicate(timeout=300)[0])
+        assert backfill.returncode == 0 and done["releases"] == {"2024-01": "published"}
+        assert airflow.run("release", answered.run_id).state == "success"
+        _until(lambda: not airflow.active(), "nothing under way")
+    assert running.query("select count(*) from control.release") == [(releases + 1,)]
+
+
 def test_every_process_of_the_compose_file_becomes_healthy_as_a_plain_process(running: Warehouse) -> None:
     """Those of the local stack run with the very commands of the file (see test_compose); the triggerer joins them."""
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
