@@ -13,7 +13,7 @@ import shutil
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -99,6 +99,14 @@ def births_first_of_january(rows: Rows, at: dict[str, int]) -> Rows:
     return rows
 
 
+def births_a_day_early(rows: Rows, at: dict[str, int]) -> Rows:
+    """Every birth date is the day before: midnight in Vietnam, written in UTC."""
+    for row in rows:
+        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", row[at["birth_date"]]):
+            row[at["birth_date"]] = (date.fromisoformat(row[at["birth_date"]]) - timedelta(days=1)).isoformat()
+    return rows
+
+
 def sexes_swapped(rows: Rows, at: dict[str, int]) -> Rows:
     """M means F and F means M."""
     for row in rows:
@@ -176,6 +184,7 @@ SPOILERS: dict[str, Spoiler] = {
     "two dates swapped": dates_swapped,
     "amounts × 1000": amounts_thousandfold,
     "all births 1 January": births_first_of_january,
+    "all births a day early": births_a_day_early,
     "sexes swapped": sexes_swapped,
     "IDs shifted against names": ids_shifted,
     "two provinces swapped": provinces_swapped,

@@ -258,6 +258,7 @@ SHARED: dict[str, tuple[dict[str, Any], set[str]]] = {
         {"change": "update {leaf} set birth_date = date_trunc('year', birth_date)"},
         {"birth_dates_not_filled_in"},
     ),
+    "births_not_a_day_off": ({"change": "update {leaf} set birth_date = birth_date - 1"}, set()),
     "names_marked": ({"change": "update {leaf} set full_name = 'NGUYEN VAN ' || upper(right(full_name, 2))"}, set()),
     "names_comparable": ({"change": "update {leaf} set full_name = 'X' || line where line % 30 = 0"}, set()),
     "duplicates_few": (
@@ -298,6 +299,8 @@ OWN: dict[tuple[str, str], str] = {
     ("population_register", "cards_follow_births"): "update {leaf} set id_card_issued_on = birth_date - 1"
     " where line % 10 = 0",
     ("population_register", "accounts_have_cards"): "update {leaf} set id_card_issued_on = null where line % 10 = 0",
+    ("population_register", "sexes_even"): "update {leaf} set sex = 'M', citizen_id = citizen_id - 100000000"
+    " where line % 10 in (2, 4)",
     (
         "population_register",
         "deaths_of_the_deceased",

@@ -26,6 +26,7 @@ NAMED = {
     "two dates swapped": "discharged_after_admission/cards_end_after_they_begin/ids_agree_with_birth",
     "amounts × 1000": "amounts_steady",
     "all births 1 January": "birth_dates_kept",
+    "all births a day early": "births_not_a_day_off",
     "sexes swapped": "sexes_not_swapped",
     "IDs shifted against names": "ids_of_others",
     "two provinces swapped": "residents_among_them",
@@ -35,7 +36,7 @@ NAMED = {
     "a facility sent twice": "visits_once",
     "amounts nought": "amounts_plausible/contributions_stated",
 }
-BLOCKED = {"all births 1 January", "sexes swapped", "IDs shifted against names"}
+BLOCKED = {"all births 1 January", "all births a day early", "sexes swapped", "IDs shifted against names"}
 
 
 class Found:
