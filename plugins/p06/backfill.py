@@ -21,7 +21,7 @@ from p06.period import Period
 
 Report = Callable[[str], None]
 AT_ONCE = 4  # runs of one load at a time
-PATIENCE = 6 * 3600.0  # seconds for the loads, and again for the releases
+PATIENCE = 6 * 3600.0  # seconds for the loads, for the releases under way then, and for those started
 
 
 @dataclass
@@ -336,12 +336,13 @@ def _release_through_airflow(client: airflow_api.Client, done: Backfill, report:
         under_way = [run for run in airflow.runs("release", airflow_api.ACTIVE) if run.key in months]
         if under_way:
             report(f"{len(under_way)} releases under way")
-        failed = {run.key for run in airflow.wait(under_way, PATIENCE) if run.state != "success"}
-        # One that asked the ledger while the backfill was open ended without a release: those months are asked for now.
-        left = [period for period in plan.stale_periods() if period in stale and str(period) not in failed]
+        airflow.wait(under_way, PATIENCE)
+        # One that asked the ledger while the backfill was open ended without a release, one that built before it fails
+        # to publish what has changed since: those months are asked for now.
+        left = [period for period in plan.stale_periods() if period in stale]
         runs = [airflow.trigger("release", period) for period in left]
         report(f"{len(runs)} releases started")
-        failed |= {run.key for run in airflow.wait(runs, PATIENCE) if run.state != "success"}
+        failed = {run.key for run in airflow.wait(runs, PATIENCE) if run.state != "success"}
     return _tell_releases(done, stale, {str(key) for key in failed})
 
 
@@ -354,7 +355,8 @@ def _tell_releases(done: Backfill, stale: Sequence[Period], failed: set[str]) ->
         done.releases[str(period)] = left[period].state if period in left else "published"
     if any(str(period) in failed and period in left and left[period].state != "held" for period in stale):
         return 1
-    return 3 if any(period in left and left[period].state == "held" for period in stale) else 0
+    states = {left[period].state for period in stale if period in left}
+    return 3 if "held" in states else 6 if states & {"stale", "in backfill"} else 0
 
 
 def _load_here(periods: Sequence[Period], source: str | None, report: Report) -> int:

@@ -19,6 +19,7 @@ import psycopg
 from psycopg import sql
 
 from p06 import codelist, database, history, seal, suite
+from p06 import contract as contracts
 from p06.dimension import Dimension
 from p06.errors import P06Error
 from p06.memory import only_new_garbage
@@ -326,6 +327,7 @@ def _mart_subject(mart: str, period: Period, build_id: int, state: int, publishe
         "build_id": str(int(build_id)),
         "state": str(int(state)),
         "source": sql.Literal(asked.of_source).as_string(None),
+        "register_form": sql.Literal(_register_form(period)).as_string(None),
     }
     for place in suite.places_of(asked.checks) - set(places):
         when, dot, name = place.rpartition(".")
@@ -333,6 +335,12 @@ def _mart_subject(mart: str, period: Period, build_id: int, state: int, publishe
         build = published.get(day) if dot else build_id
         places[place] = f"({rows(mart if name == 'rows' else name, day, build)})"
     return _Subject(asked, places, query)
+
+
+def _register_form(period: Period) -> str | None:
+    """What the register's month holds by its contract, None when there is no such contract."""
+    forms = (known.register_form(period) for known in contracts.load_all().values() if known.kind == "register")
+    return next(forms, None)
 
 
 def _judge(

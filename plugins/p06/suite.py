@@ -62,7 +62,7 @@ _IDENTIFYING = re.compile(rf"\b(?:{'|'.join(sorted(IDENTITY))})\b", re.IGNORECAS
 _DAY_OF = re.compile(r"\bextract\s*\(\s*(?:day|month)\s+from\s+\w+\s*\)", re.IGNORECASE)  # shows nobody
 _LITERAL = re.compile(r"'[^']*'")
 _SOURCE_PLACES = frozenset({"rows", "extract", "failed_rows", "first_day", "as_of", "year", "source", "provinces"})
-_MART_PLACES = frozenset({"rows", "first_day", "as_of", "source", "build_id", "state"})
+_MART_PLACES = frozenset({"rows", "first_day", "as_of", "source", "build_id", "state", "register_form"})
 _MARTS = re.compile(
     r"(?:(?:previous|released)\.)?(?:rows|fct_\w+|citizen_month|indicator|reconciliation|match_summary)"
 )

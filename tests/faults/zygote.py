@@ -11,6 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from multiprocessing.util import _exit_function
 from typing import Any, NoReturn
 
 from tests.integration import zygote
@@ -128,6 +129,7 @@ def _become(order: dict[str, Any]) -> NoReturn:
         os.chdir(order["folder"])
         sys.argv = ["p06"]
         print(json.dumps(ACTS[order["start"]](*order["arguments"])))
+        _exit_function()  # as at the end of a process of its own: dbt's semaphores are given back
         code = 0
     except BaseException as error:
         print(f"{type(error).__name__} {error}" if type(error).__module__ == "p06.errors" else traceback.format_exc())

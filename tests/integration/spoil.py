@@ -108,6 +108,23 @@ def births_a_day_early(rows: Rows, at: dict[str, int]) -> Rows:
     return rows
 
 
+def days_and_months_swapped(rows: Rows, at: dict[str, int]) -> Rows:
+    """Day and month of birth stand in each other's place, where that is a date still."""
+    for row in rows:
+        year, month, day = [*row[at["birth_date"]].split("-"), "", ""][:3]
+        if day.isdigit() and int(day) <= 12:
+            row[at["birth_date"]] = f"{year}-{day}-{month}"
+    return rows
+
+
+def given_names_first(rows: Rows, at: dict[str, int]) -> Rows:
+    """The given name stands before the family name."""
+    for row in rows:
+        *others, given = row[at["full_name"]].split(" ")
+        row[at["full_name"]] = " ".join([given, *others])
+    return rows
+
+
 def sexes_swapped(rows: Rows, at: dict[str, int]) -> Rows:
     """M means F and F means M."""
     for row in rows:
@@ -186,6 +203,8 @@ SPOILERS: dict[str, Spoiler] = {
     "amounts × 1000": amounts_thousandfold,
     "all births 1 January": births_first_of_january,
     "all births a day early": births_a_day_early,
+    "days and months swapped": days_and_months_swapped,
+    "given names first": given_names_first,
     "sexes swapped": sexes_swapped,
     "IDs shifted against names": ids_shifted,
     "two provinces swapped": provinces_swapped,

@@ -27,6 +27,8 @@ NAMED = {
     "amounts × 1000": "amounts_steady",
     "all births 1 January": "birth_dates_kept",
     "all births a day early": "births_not_a_day_off",
+    "days and months swapped": "names_and_births_agree",
+    "given names first": "names_and_births_agree",
     "sexes swapped": "sexes_not_swapped",
     "IDs shifted against names": "ids_of_others",
     "two provinces swapped": "residents_among_them",
@@ -46,8 +48,9 @@ class Found:
         self.blocked = blocked
         rows = warehouse.query(
             'select distinct "check", severity from quality.check_result where not success and waived_by is null and ('
-            f" extract_id = '{extract}' or (mart = '{contract.load(source).mart}' and build_id ="
-            " (select max(build_id) from control.build where state in ('passed', 'published', 'blocked')))) order by 1"
+            f" extract_id = '{extract}' or (mart = '{contract.load(source).mart}' or mart = 'scorecard' and observed ~"
+            f" '[ ,]{source}(,|$)') and build_id ="
+            " (select max(build_id) from control.build where state in ('passed', 'published', 'blocked'))) order by 1"
         )
         self.checks: dict[str, str] = dict(rows)
 
