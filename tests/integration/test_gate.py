@@ -415,6 +415,23 @@ def test_a_check_of_one_source_fails_on_what_it_must_and_alone(stage: Stage, sou
     assert verdict.outcome == ("blocked" if severity == "block" else "warnings")
 
 
+@pytest.mark.parametrize(
+    ("change", "passes"),
+    [
+        ("update {leaf} set birth_date = birth_date + 1", False),
+        ("update {leaf} set birth_date = birth_date - 1 where line % 3 > 0", False),
+        ("update {leaf} set birth_date = birth_date - 1 where line % 10 = 0", True),
+        # one person in nine rows, whose number says the year after
+        ("update {leaf} set birth_date = '1959-12-31', citizen_id = 1060000001 where line < 11", True),
+    ],
+)
+def test_birth_dates_a_day_off_are_counted_by_citizens_and_from_about_half_of_them_on(
+    stage: Stage, change: str, passes: bool
+) -> None:
+    answers = {result.check: result for result in stage.judge("bank_kyc", change=change).results}
+    assert answers["births_not_a_day_off"].success == passes, answers["births_not_a_day_off"].observed
+
+
 def test_a_failed_check_names_the_province_the_reasons_and_the_column_to_blame(stage: Stage) -> None:
     gone = stage.judge("land_parcel", change=OWN["land_parcel", "provinces_present"])
     listed = stage.judge("bank_kyc", **quarantined(200, "unknown_code") | {"blamed": "channel"})
