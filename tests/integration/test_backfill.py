@@ -106,6 +106,9 @@ def _proves(replay: Replay, country: Path, months: list[Period], corrected: list
     with database.connect("publisher", autocommit=True) as other:
         other.execute("select pg_advisory_lock(%s)", (release.LOCK,))
         assert backfill.backfill(parse_range(span), "health_visit").exit_code == 6
+    told = backfill.Backfill([], [], False)
+    assert backfill._tell_releases(told, corrected, set()) == 6, "a month that is still stale is no success"
+    assert told.releases == {str(month): "stale" for month in corrected}
     assert _builds() == {str(month): 1 for month in months}
     _leave_open(months)  # a backfill that was killed; the same command again finishes the work
     assert backfill.backfill(parse_range(span), "health_visit").exit_code == 0
