@@ -23,7 +23,7 @@ Profile = Mapping[str, Mapping[str, float]]
 WINDOW = 12  # published months a band is made of
 MEASURED = 3  # months from which the spread is measured
 NORMAL = 1.4826  # what makes the median absolute deviation of a normal distribution its standard deviation
-NOISE = 3.0  # how many times the drift that chance alone makes is left out of it
+NOISE = 3.0  # how many times what chance alone makes is left out of drifts, and of changes of shares
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,9 @@ class Comparison:
     - band: how many spreads the month lies from the median, of the worst key.
     - gone: how many keys that had ``least`` or more are empty.
     - drift: the population stability index of the keys' shares, less what chance alone makes.
-    - change: how far a share moved from the month before, in parts of one (a count: relatively).
-    - restated: the same against what is published for this month until now.
+    - change: how far a share moved from the month before, in parts of one (a count: relatively); what chance makes of
+      so few is no move.
+    - restated: how far it moved from what is published for this month until now.
     - same: in how many of the months the measure is exactly the same (``of`` is its size, and must be ``least``).
 
     ``floor`` is the least spread: a part of the median for counts, parts of one for shares. Keys with fewer than
@@ -106,9 +107,9 @@ def compare(asked: Comparison, now: Profile, past: Past) -> Found:
     if asked.test == "same":
         return _same(asked, now, past)
     if asked.test == "restated":
-        return _moved(asked, now, past.released)
+        return _moved(asked, now, past.released, 0)
     if asked.test == "change":
-        return _moved(asked, now, past.before)
+        return _moved(asked, now, past.before, NOISE if asked.chance else 0)
     if len(past.months) < max(asked.fewest, 1):
         return Found(None)
     return _gone(asked, now, past) if asked.test == "gone" else _band(asked, now, past)
@@ -232,7 +233,7 @@ def _index(present: Mapping[str, float], reference: Mapping[str, float], months:
     return Found(total, tuple((key, math.inf, at, was) for key, _, at, was in ordered))
 
 
-def _moved(asked: Comparison, now: Profile, earlier: Profile | None) -> Found:
+def _moved(asked: Comparison, now: Profile, earlier: Profile | None, noise: float) -> Found:
     keys = _keys_of(asked, [now, earlier])
     present, before = _figures(asked, now, keys), _figures(asked, earlier, keys)
     found = []
@@ -244,7 +245,9 @@ def _moved(asked: Comparison, now: Profile, earlier: Profile | None) -> Found:
             if max(weight, rested) >= asked.least:
                 found.append((key, abs(value / was - 1) if was else 1.0, value, was))
         elif min(weight, rested) >= asked.least:
-            found.append((key, abs(value - was), value, was))
+            pooled = (value * weight + was * rested) / (weight + rested)
+            chance = noise * math.sqrt(max(pooled * (1 - pooled), 0) * (1 / weight + 1 / rested))
+            found.append((key, abs(value - was) if abs(value - was) > chance else 0.0, value, was))
     return _worst(found)
 
 

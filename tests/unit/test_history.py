@@ -117,6 +117,13 @@ def test_a_move_since_the_month_before_or_the_last_release_is_in_parts_of_one() 
     before: Profile = {"numerator": {"id_card_rate": 900.0}, "denominator": {"id_card_rate": 1000.0}}
     now: Profile = {"numerator": {"id_card_rate": 960.0}, "denominator": {"id_card_rate": 1000.0}}
     assert compare(share, now, Past(before=before)).number == pytest.approx(0.06)
+    few: Profile = {"numerator": {"id_card_rate": 90.0}, "denominator": {"id_card_rate": 120.0}}
+    fewer: Profile = {"numerator": {"id_card_rate": 80.0}, "denominator": {"id_card_rate": 120.0}}
+    assert compare(share, fewer, Past(before=few)).number == 0, "chance makes that of so few"
+    again = Comparison("numerator", "restated", of="denominator", least=100)
+    assert compare(again, fewer, Past(released=few)).number == pytest.approx(1 / 12)
+    always = Comparison("numerator", "change", of="denominator", least=100, chance=False)
+    assert compare(always, fewer, Past(before=few)).number == pytest.approx(1 / 12)
     count = Comparison("rows", "restated", least=1)
     assert compare(count, {"rows": {"": 80.0}}, Past(released={"rows": {"": 100.0}})).number == pytest.approx(0.2)
 
