@@ -174,6 +174,7 @@ def test_every_fact_of_a_contract_has_a_suite_and_names_its_source() -> None:
         "indicator",
         "match_summary",
         "reconciliation",
+        "scorecard",
     }
 
 
